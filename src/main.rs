@@ -1,0 +1,3 @@
+//! The `gabor` program.
+
+fn main() {}
