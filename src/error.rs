@@ -142,11 +142,7 @@ impl Error {
     }
 
     /// A [`Error::Setting`].
-    pub fn setting(
-        setting: &'static str,
-        value: impl ToString,
-        remedy: impl Into<String>,
-    ) -> Self {
+    pub fn setting(setting: &'static str, value: impl ToString, remedy: impl Into<String>) -> Self {
         Error::Setting { setting, value: value.to_string(), remedy: remedy.into() }
     }
 
@@ -161,11 +157,7 @@ impl Error {
     }
 
     /// A [`Error::Io`].
-    pub fn io(
-        path: impl Into<PathBuf>,
-        source: std::io::Error,
-        remedy: impl Into<String>,
-    ) -> Self {
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error, remedy: impl Into<String>) -> Self {
         Error::Io { path: path.into(), source, remedy: remedy.into() }
     }
 

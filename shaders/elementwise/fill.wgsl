@@ -1,0 +1,29 @@
+// output[i] = value.
+//
+// output  [n], rounded up to whole vectors
+//
+// One invocation takes one vector of four elements.
+
+// import lib/index.wgsl
+
+const WIDTH: u32 = 64u;
+
+struct Params {
+    vectors: u32,
+    value: f32,
+}
+
+@group(0) @binding(0) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(1) var<uniform> params: Params;
+
+@compute @workgroup_size(WIDTH)
+fn main(
+    @builtin(global_invocation_id) global: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let i = flat_thread(global, groups, WIDTH);
+    if i >= params.vectors {
+        return;
+    }
+    output[i] = vec4(params.value);
+}

@@ -1,0 +1,148 @@
+//! Reverse-mode differentiation: the backward pass is appended to the graph as ops of its own.
+
+use std::sync::Arc;
+
+use super::{Graph, Origin};
+use crate::error::{Error, Result};
+use crate::ops::elementwise::{Add, Fill};
+use crate::ops::{Backward, Emit, Value};
+
+impl Graph {
+    /// The gradients of the single value `of` with respect to each of `with_respect_to`.
+    ///
+    /// Errors where `of` is not a single `f32`, where it does not depend on one of the values, or
+    /// where an op on the way has no gradient.
+    pub fn gradients(&mut self, of: Value, with_respect_to: &[Value]) -> Result<Vec<Value>> {
+        let ty = self.value(of).ty.clone();
+        if ty.elements() != 1 {
+            return Err(Error::Usage(format!(
+                "only a single value can be differentiated, `{}` is {ty}; reduce it first",
+                self.value(of).name
+            )));
+        }
+        let seed = self.add(Fill { value: 1.0, ty }, &[])?;
+        self.gradients_from(&[(of, seed)], with_respect_to)
+    }
+
+    /// The gradients with respect to each of `with_respect_to`, given the gradients that arrive at
+    /// some values: a vector-Jacobian product.
+    ///
+    /// Errors where nothing depends on one of the values, or an op on the way has no gradient.
+    pub fn gradients_from(
+        &mut self,
+        seeds: &[(Value, Value)],
+        with_respect_to: &[Value],
+    ) -> Result<Vec<Value>> {
+        let nodes = self.nodes.len();
+        let wanted = self.reaches(with_respect_to);
+        let mut grads: Vec<Option<Value>> = vec![None; self.values.len()];
+        for &(value, seed) in seeds {
+            self.accumulate(&mut grads, value, seed)?;
+        }
+        self.backward = true;
+        let outcome = (0..nodes).rev().try_for_each(|n| self.backward_node(n, &wanted, &mut grads));
+        self.backward = false;
+        outcome?;
+        with_respect_to
+            .iter()
+            .map(|&v| {
+                grads[v.0].ok_or_else(|| {
+                    let name = &self.value(v).name;
+                    Error::Usage(format!("the loss does not depend on `{name}`"))
+                })
+            })
+            .collect()
+    }
+
+    /// For each value, whether it depends on one of `sources` along differentiable values.
+    fn reaches(&self, sources: &[Value]) -> Vec<bool> {
+        let mut reached = vec![false; self.values.len()];
+        for v in sources {
+            reached[v.0] = true;
+        }
+        for node in &self.nodes {
+            if node.inputs.iter().any(|v| reached[v.0] && self.is_differentiable(*v)) {
+                for v in &node.outputs {
+                    reached[v.0] |= self.is_differentiable(*v);
+                }
+            }
+        }
+        reached
+    }
+
+    fn backward_node(
+        &mut self,
+        index: usize,
+        wanted: &[bool],
+        grads: &mut Vec<Option<Value>>,
+    ) -> Result<()> {
+        let node = self.nodes[index].clone();
+        let grad_outputs: Vec<_> = node.outputs.iter().map(|v| grads[v.0]).collect();
+        let wanted: Vec<_> =
+            node.inputs.iter().map(|v| wanted[v.0] && self.is_differentiable(*v)).collect();
+        if grad_outputs.iter().all(Option::is_none) || !wanted.contains(&true) {
+            return Ok(());
+        }
+        let outer = std::mem::replace(&mut self.layer, vec![node.layer.clone()]);
+        if node.layer.is_empty() {
+            self.layer.clear();
+        }
+        let mut context = Backward {
+            graph: self,
+            inputs: &node.inputs,
+            outputs: &node.outputs,
+            grad_outputs: &grad_outputs,
+            wanted: &wanted,
+            grad_inputs: vec![None; node.inputs.len()],
+        };
+        let emitted = node.op.backward(&mut context);
+        let grad_inputs = context.grad_inputs;
+        let outcome = emitted.map_err(|e| e.in_layer(&node.layer)).and_then(|()| {
+            for ((&input, grad), wanted) in node.inputs.iter().zip(grad_inputs).zip(&wanted) {
+                match grad {
+                    Some(grad) => self.accumulate(grads, input, grad)?,
+                    None if *wanted => {
+                        return Err(Error::Usage(format!(
+                            "{} gave no gradient for `{}`",
+                            node.op.name(),
+                            self.value(input).name
+                        ))
+                        .in_layer(&node.layer));
+                    }
+                    None => {}
+                }
+            }
+            Ok(())
+        });
+        self.layer = outer;
+        outcome
+    }
+
+    fn accumulate(
+        &mut self,
+        grads: &mut Vec<Option<Value>>,
+        value: Value,
+        grad: Value,
+    ) -> Result<()> {
+        let (ty, grad_ty) = (&self.values[value.0].ty, &self.values[grad.0].ty);
+        if ty != grad_ty {
+            let name = &self.values[value.0].name;
+            return Err(Error::Usage(format!("`{name}` is {ty}, its gradient {grad_ty}")));
+        }
+        grads[value.0] = Some(match grads[value.0] {
+            None => grad,
+            Some(sum) => self.emit(Arc::new(Add), &[sum, grad])?[0],
+        });
+        grads.resize(self.values.len(), None);
+        Ok(())
+    }
+
+    /// The parameters among the graph's states: those that `loss` depends on with a gradient.
+    pub fn trainable(&self, loss: Value) -> Vec<Value> {
+        let states = self.values.iter().enumerate().filter_map(|(i, info)| {
+            let is_state = matches!(info.origin, Origin::State(_));
+            (is_state && self.is_differentiable(Value(i))).then_some(Value(i))
+        });
+        states.filter(|&v| self.reaches(&[v])[loss.0]).collect()
+    }
+}

@@ -1,0 +1,136 @@
+//! Samples for the elementwise ops.
+
+use super::{Add, AddScaled, Fill, Unary, UnaryGrad};
+use crate::ops::case::{Case, Draw, ErrorCase, forward};
+use crate::tensor::{Shape, TensorType};
+
+const FUNCTIONS: [Unary; 4] =
+    [Unary::Relu, Unary::LeakyRelu { slope: 0.1 }, Unary::Sigmoid, Unary::Tanh];
+
+/// Equal and distinct extents, a single element, sizes that are not whole vectors, and one that
+/// takes more than one workgroup.
+fn shapes() -> Vec<Shape> {
+    vec![
+        [4, 4, 4, 4].into(),
+        [2, 3, 5, 7].into(),
+        [1].into(),
+        [3].into(),
+        [257].into(),
+        [5, 4099].into(),
+    ]
+}
+
+pub(super) fn unary(draw: &mut Draw) -> Vec<Case> {
+    let every = FUNCTIONS.iter().flat_map(|&f| shapes().into_iter().map(move |s| (f, s)));
+    every.map(|(f, s)| unary_case(f, s, draw)).collect()
+}
+
+fn unary_case(function: Unary, shape: Shape, draw: &mut Draw) -> Case {
+    let label = format!("{function:?} {shape}");
+    Case::new(label, function, vec![draw.normal(shape)]).differentiable([0])
+}
+
+pub(super) fn random_unary(draw: &mut Draw) -> Case {
+    let (function, shape) = (draw.pick(&FUNCTIONS), draw.shape(3, 12));
+    unary_case(function, shape, draw)
+}
+
+pub(super) fn unary_errors() -> Vec<ErrorCase> {
+    vec![
+        ErrorCase::new(Unary::Relu, vec![], "takes 1 inputs"),
+        ErrorCase::new(Unary::Relu, vec![TensorType::u32([3])], "must be f32"),
+        ErrorCase::new(Unary::Relu, vec![TensorType::f32([3, 0])], "empty"),
+        ErrorCase::new(Unary::LeakyRelu { slope: f32::NAN }, vec![TensorType::f32([3])], "slope"),
+    ]
+}
+
+pub(super) fn unary_grad(draw: &mut Draw) -> Vec<Case> {
+    let every = FUNCTIONS.iter().flat_map(|&f| shapes().into_iter().map(move |s| (f, s)));
+    every.map(|(f, s)| unary_grad_case(f, s, draw)).collect()
+}
+
+fn unary_grad_case(function: Unary, shape: Shape, draw: &mut Draw) -> Case {
+    let label = format!("{function:?} {shape}");
+    let mut inputs = vec![draw.normal(shape.clone())];
+    inputs.extend(forward(&function, &[draw.normal(shape)]));
+    Case::new(label, UnaryGrad(function), inputs)
+}
+
+pub(super) fn random_unary_grad(draw: &mut Draw) -> Case {
+    let (function, shape) = (draw.pick(&FUNCTIONS), draw.shape(3, 12));
+    unary_grad_case(function, shape, draw)
+}
+
+pub(super) fn unary_grad_errors() -> Vec<ErrorCase> {
+    let (a, b) = (TensorType::f32([2, 3]), TensorType::f32([3, 2]));
+    vec![
+        ErrorCase::new(UnaryGrad(Unary::Relu), vec![a.clone()], "takes 2 inputs"),
+        ErrorCase::new(UnaryGrad(Unary::Relu), vec![a, b], "same shape"),
+    ]
+}
+
+pub(super) fn add(draw: &mut Draw) -> Vec<Case> {
+    shapes().into_iter().map(|shape| add_case(shape, draw)).collect()
+}
+
+fn add_case(shape: Shape, draw: &mut Draw) -> Case {
+    let inputs = vec![draw.normal(shape.clone()), draw.normal(shape.clone())];
+    Case::new(shape.to_string(), Add, inputs).differentiable([0, 1])
+}
+
+pub(super) fn random_add(draw: &mut Draw) -> Case {
+    let shape = draw.shape(4, 9);
+    add_case(shape, draw)
+}
+
+pub(super) fn add_errors() -> Vec<ErrorCase> {
+    let (a, b) = (TensorType::f32([2, 3]), TensorType::f32([2, 1]));
+    vec![
+        ErrorCase::new(Add, vec![a.clone(), b], "same shape"),
+        ErrorCase::new(Add, vec![a.clone(), TensorType::u32([2, 3])], "must be f32"),
+        ErrorCase::new(Add, vec![a.clone(), a.clone(), a], "takes 2 inputs"),
+    ]
+}
+
+pub(super) fn add_scaled(draw: &mut Draw) -> Vec<Case> {
+    shapes().into_iter().map(|shape| add_scaled_case(shape, draw)).collect()
+}
+
+fn add_scaled_case(shape: Shape, draw: &mut Draw) -> Case {
+    let inputs =
+        vec![draw.normal(shape.clone()), draw.normal(shape.clone()), draw.uniform([1], 0.1, 1.0)];
+    Case::new(shape.to_string(), AddScaled, inputs)
+}
+
+pub(super) fn random_add_scaled(draw: &mut Draw) -> Case {
+    let shape = draw.shape(4, 9);
+    add_scaled_case(shape, draw)
+}
+
+pub(super) fn add_scaled_errors() -> Vec<ErrorCase> {
+    let (a, factor) = (TensorType::f32([2, 3]), TensorType::f32([2]));
+    vec![
+        ErrorCase::new(AddScaled, vec![a.clone(), a.clone(), factor], "shape [1]"),
+        ErrorCase::new(AddScaled, vec![a.clone(), a], "takes 3 inputs"),
+    ]
+}
+
+pub(super) fn fill(_: &mut Draw) -> Vec<Case> {
+    let case = |shape: Shape| {
+        Case::new(shape.to_string(), Fill { value: -1.5, ty: TensorType::f32(shape) }, vec![])
+    };
+    shapes().into_iter().map(case).collect()
+}
+
+pub(super) fn random_fill(draw: &mut Draw) -> Case {
+    let (shape, value) = (draw.shape(2, 40), draw.size(0, 9) as f32 - 4.5);
+    Case::new(shape.to_string(), Fill { value, ty: TensorType::f32(shape) }, vec![])
+}
+
+pub(super) fn fill_errors() -> Vec<ErrorCase> {
+    let (value, ty) = (1.0, TensorType::u32([2]));
+    vec![
+        ErrorCase::new(Fill { value, ty }, vec![], "f32"),
+        ErrorCase::new(Fill { value, ty: TensorType::f32([0]) }, vec![], "not empty"),
+    ]
+}

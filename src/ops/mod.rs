@@ -1,0 +1,16 @@
+//! Operations, one folder each: what they mean, their oracle, and how CPU and GPU run them.
+//!
+//! An op's folder holds its parameters, shape rule and backward rule (`mod.rs`), its oracle
+//! (`reference.rs`), its implementations (`cpu.rs`, `gpu.rs`) and its samples (`cases.rs`); a small
+//! op keeps them in one file. Gradients are ops like any other.
+
+pub mod case;
+pub mod elementwise;
+mod op;
+pub mod parallel;
+pub mod registry;
+
+pub use op::{
+    Array, Arrays, Backward, Cost, CpuTensors, Emit, Op, Types, Value, as_u32, as_u32_mut,
+    expect_f32, expect_inputs, nchw,
+};
