@@ -16,19 +16,29 @@ pub struct Shader {
     pub name: &'static str,
     /// The WGSL text. A line `// import lib/NAME.wgsl` pulls in a file of `shaders/lib/`.
     pub source: &'static str,
+    /// Whether the driver's run-time checks may be left out. Only this crate's own shaders, which
+    /// its tests run both ways, are trusted.
+    pub(crate) trusted: bool,
+}
+
+impl Shader {
+    /// A kernel from outside the crate, run with all checks.
+    pub const fn new(name: &'static str, source: &'static str) -> Self {
+        Shader { name, source, trusted: false }
+    }
 }
 
 /// A [`Shader`] from a file under `shaders/`.
-#[macro_export]
-#[doc(hidden)]
 macro_rules! shader {
     ($path:literal) => {
         $crate::kernel::Shader {
             name: $path,
             source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path)),
+            trusted: true,
         }
     };
 }
+pub(crate) use shader;
 
 /// The value given to a `const` at the top of a shader.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -1,10 +1,15 @@
 //! gabor trains convolutional neural networks with WGSL compute shaders through wgpu, on any GPU
 //! without CUDA, and on the CPU where there is no GPU.
 
+mod cpu;
+pub mod device;
 pub mod error;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod graph;
 pub mod kernel;
 pub mod ops;
 pub mod philox;
+pub mod session;
 pub mod tensor;
 pub mod tolerance;

@@ -34,7 +34,7 @@ struct Params {
 
 fn dispatches(types: &Types, adapter: &Adapter, factor: Option<Operand>) -> Vec<Variant> {
     vectors("vec4", types.outputs[0].elements(), adapter, |range, vectors| {
-        let dispatch = Dispatch::new(crate::shader!("elementwise/add.wgsl"))
+        let dispatch = Dispatch::new(crate::kernel::shader!("elementwise/add.wgsl"))
             .constant("SCALED", factor.is_some())
             .bind_range("sum", Operand::Output(0), range.clone())
             .bind_range("addend", Operand::Input(1), range.clone())

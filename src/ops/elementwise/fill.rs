@@ -48,7 +48,7 @@ impl Op for Fill {
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let value = self.value;
         Ok(vectors("vec4", types.outputs[0].elements(), adapter, |range, vectors| {
-            Dispatch::new(crate::shader!("elementwise/fill.wgsl"))
+            Dispatch::new(crate::kernel::shader!("elementwise/fill.wgsl"))
                 .bind_range("output", Operand::Output(0), range)
                 .params(&Params { vectors, value })
         }))

@@ -136,7 +136,7 @@ impl Op for Unary {
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let (function, parameter) = self.code();
         Ok(vectors("vec4", types.outputs[0].elements(), adapter, |range, vectors| {
-            Dispatch::new(crate::shader!("elementwise/unary.wgsl"))
+            Dispatch::new(crate::kernel::shader!("elementwise/unary.wgsl"))
                 .constant("FUNCTION", function)
                 .bind_range("data", Operand::Output(0), range)
                 .params(&Params { vectors, parameter })
@@ -199,7 +199,7 @@ impl Op for UnaryGrad {
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let (function, parameter) = self.0.code();
         Ok(vectors("vec4", types.outputs[0].elements(), adapter, |range, vectors| {
-            Dispatch::new(crate::shader!("elementwise/unary_grad.wgsl"))
+            Dispatch::new(crate::kernel::shader!("elementwise/unary_grad.wgsl"))
                 .constant("FUNCTION", function)
                 .bind_range("grad", Operand::Output(0), range.clone())
                 .bind_range("output", Operand::Input(1), range)

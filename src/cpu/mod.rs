@@ -1,0 +1,227 @@
+//! The CPU engine: runs a plan on all cores, one step after another.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result};
+use crate::graph::{Home, Plan, PlanStep};
+use crate::ops::{CpuTensors, as_u32, as_u32_mut};
+use crate::tensor::{DType, Tensor, TensorType};
+
+/// The states of a session on the CPU, by name.
+#[derive(Debug, Default)]
+pub(crate) struct CpuStates {
+    names: HashMap<String, usize>,
+    types: Vec<TensorType>,
+    buffers: Vec<Vec<f32>>,
+}
+
+impl CpuStates {
+    /// The names, in the order in which they came.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.names.iter().collect();
+        names.sort_by_key(|&(_, &index)| index);
+        names.into_iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Result<Tensor> {
+        let index = self.find(name)?;
+        tensor(&self.types[index], &self.buffers[index])
+    }
+
+    pub(crate) fn write(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
+        let index = self.find(name)?;
+        check_type("state", name, &self.types[index], tensor)?;
+        write(&mut self.buffers[index], tensor);
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Result<usize> {
+        self.names.get(name).copied().ok_or_else(|| Error::unknown("state", name, self.names()))
+    }
+
+    /// The index of the state, which starts from `initial` if it is new.
+    fn adopt(&mut self, name: &str, initial: &Tensor) -> Result<usize> {
+        if let Some(&index) = self.names.get(name) {
+            check_type("state", name, &self.types[index], initial)?;
+            return Ok(index);
+        }
+        let mut buffer = vec![0.0; initial.shape().elements()];
+        write(&mut buffer, initial);
+        self.names.insert(name.to_owned(), self.buffers.len());
+        self.types.push(initial.ty());
+        self.buffers.push(buffer);
+        Ok(self.buffers.len() - 1)
+    }
+}
+
+/// A plan with its memory.
+#[derive(Debug)]
+pub(crate) struct CpuProgram {
+    plan: Plan,
+    slots: Vec<Vec<f32>>,
+    inputs: Vec<Vec<f32>>,
+    is_written: Vec<bool>,
+    /// For each of the plan's states, its index in the session.
+    states: Vec<usize>,
+}
+
+impl CpuProgram {
+    /// Allocates everything that the plan needs.
+    pub(crate) fn new(plan: Plan, states: &mut CpuStates) -> Result<Self> {
+        let indices: Result<Vec<_>> =
+            plan.states.iter().map(|(value, initial)| states.adopt(&value.name, initial)).collect();
+        Ok(CpuProgram {
+            slots: plan.slots.iter().map(|&bytes| vec![0.0; bytes.div_ceil(4) as usize]).collect(),
+            inputs: plan.inputs.iter().map(|v| vec![0.0; v.ty.elements()]).collect(),
+            is_written: vec![false; plan.inputs.len()],
+            states: indices?,
+            plan,
+        })
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Writes the inputs, runs the steps, and returns the outputs.
+    pub(crate) fn run(
+        &mut self,
+        states: &mut CpuStates,
+        inputs: &[(&str, &Tensor)],
+    ) -> Result<Vec<(String, Tensor)>> {
+        for &(name, tensor) in inputs {
+            let index = find_input(&self.plan, name)?;
+            check_type("input", name, &self.plan.inputs[index].ty, tensor)?;
+            write(&mut self.inputs[index], tensor);
+            self.is_written[index] = true;
+        }
+        if let Some(index) = self.is_written.iter().position(|written| !written) {
+            let name = &self.plan.inputs[index].name;
+            return Err(Error::Usage(format!("input `{name}` was never given")));
+        }
+        let mut memory = Memory {
+            slots: &mut self.slots,
+            inputs: &mut self.inputs,
+            states: &mut states.buffers,
+            state_of: &self.states,
+        };
+        self.plan.steps.iter().for_each(|step| memory.step(step));
+        let outputs = self
+            .plan
+            .outputs
+            .iter()
+            .map(|value| Ok((value.name.clone(), tensor(&value.ty, memory.get(value.home))?)));
+        outputs.collect()
+    }
+}
+
+/// The index of a plan's input.
+pub(crate) fn find_input(plan: &Plan, name: &str) -> Result<usize> {
+    plan.inputs
+        .iter()
+        .position(|v| v.name == name)
+        .ok_or_else(|| Error::unknown("input", name, plan.inputs.iter().map(|v| v.name.as_str())))
+}
+
+/// Errors unless `tensor` is of the type that `name` has.
+pub(crate) fn check_type(kind: &str, name: &str, ty: &TensorType, tensor: &Tensor) -> Result<()> {
+    if tensor.ty() == *ty {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("{kind} `{name}` is {ty}, was given {}", tensor.ty())))
+}
+
+/// Everything that steps read and write.
+struct Memory<'a> {
+    slots: &'a mut [Vec<f32>],
+    inputs: &'a mut [Vec<f32>],
+    states: &'a mut [Vec<f32>],
+    state_of: &'a [usize],
+}
+
+/// The most tensors an op may read or write.
+const MANY: usize = 16;
+
+impl Memory<'_> {
+    fn get(&self, home: Home) -> &[f32] {
+        match home {
+            Home::Slot(i) => &self.slots[i],
+            Home::Input(i) => &self.inputs[i],
+            Home::State(i) => &self.states[self.state_of[i]],
+        }
+    }
+
+    /// Takes a buffer out, so that the others can be read while it is written. It comes back with
+    /// [`Memory::put`].
+    fn take(&mut self, home: Home) -> Vec<f32> {
+        std::mem::take(self.place(home))
+    }
+
+    fn put(&mut self, home: Home, buffer: Vec<f32>) {
+        *self.place(home) = buffer;
+    }
+
+    fn place(&mut self, home: Home) -> &mut Vec<f32> {
+        match home {
+            Home::Slot(i) => &mut self.slots[i],
+            Home::Input(i) => &mut self.inputs[i],
+            Home::State(i) => &mut self.states[self.state_of[i]],
+        }
+    }
+
+    fn step(&mut self, step: &PlanStep) {
+        match step {
+            PlanStep::Copy { from, to, bytes } => {
+                let elements = (bytes / 4) as usize;
+                let mut target = self.take(*to);
+                target[..elements].copy_from_slice(&self.get(*from)[..elements]);
+                self.put(*to, target);
+            }
+            PlanStep::Run { op, types, inputs, outputs, workspace, .. } => {
+                let mut taken: [Vec<f32>; MANY] = Default::default();
+                for (buffer, &home) in taken.iter_mut().zip(outputs) {
+                    *buffer = self.take(home);
+                }
+                let mut scratch =
+                    workspace.first().map(|&slot| self.take(Home::Slot(slot))).unwrap_or_default();
+                let mut reads: [&[f32]; MANY] = [&[]; MANY];
+                for ((read, home), ty) in reads.iter_mut().zip(inputs).zip(&types.inputs) {
+                    if !outputs.contains(home) {
+                        *read = &self.get(*home)[..ty.elements()];
+                    }
+                }
+                let mut writes: [&mut [f32]; MANY] = Default::default();
+                for ((write, buffer), ty) in writes.iter_mut().zip(&mut taken).zip(&types.outputs) {
+                    *write = &mut buffer[..ty.elements()];
+                }
+                op.cpu(&mut CpuTensors {
+                    types,
+                    inputs: &reads[..inputs.len()],
+                    outputs: &mut writes[..outputs.len()],
+                    scratch: &mut scratch,
+                });
+                for (buffer, &home) in taken.iter_mut().zip(outputs) {
+                    self.put(home, std::mem::take(buffer));
+                }
+                if let Some(&slot) = workspace.first() {
+                    self.put(Home::Slot(slot), scratch);
+                }
+            }
+        }
+    }
+}
+
+fn write(buffer: &mut [f32], tensor: &Tensor) {
+    match tensor.data() {
+        crate::tensor::Data::F32(v) => buffer[..v.len()].copy_from_slice(v),
+        crate::tensor::Data::U32(v) => as_u32_mut(buffer)[..v.len()].copy_from_slice(v),
+    }
+}
+
+fn tensor(ty: &TensorType, buffer: &[f32]) -> Result<Tensor> {
+    let words = &buffer[..ty.elements()];
+    match ty.dtype {
+        DType::F32 => Tensor::f32(ty.shape.clone(), words.to_vec()),
+        DType::U32 => Tensor::u32(ty.shape.clone(), as_u32(words).to_vec()),
+    }
+}

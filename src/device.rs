@@ -1,0 +1,120 @@
+//! The devices that gabor computes on, and how one is chosen.
+
+use crate::error::{Error, Result};
+use crate::graph::Target;
+
+#[cfg(feature = "gpu")]
+use crate::gpu::{GpuEngine, GpuOptions, adapters};
+
+/// The CPU, or an open GPU. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Device {
+    /// All cores of the CPU.
+    Cpu,
+    /// A GPU.
+    #[cfg(feature = "gpu")]
+    Gpu(GpuEngine),
+}
+
+/// The variable that chooses the device where nothing else does.
+pub const DEVICE_VARIABLE: &str = "GABOR_DEVICE";
+
+impl Device {
+    /// The device that the variable `GABOR_DEVICE` names; without it a real GPU if there is one,
+    /// else the CPU. A software Vulkan adapter is slower than the CPU engine and is used only on
+    /// request.
+    ///
+    /// Errors where the variable names a device that is not there.
+    pub fn auto() -> Result<Self> {
+        match std::env::var(DEVICE_VARIABLE) {
+            Ok(name) if !name.is_empty() => Device::named(&name),
+            _ => Device::best(),
+        }
+    }
+
+    /// The CPU engine.
+    pub fn cpu() -> Self {
+        Device::Cpu
+    }
+
+    /// The device of this name: `auto`, `cpu`, `gpu` (the best adapter, a software one too),
+    /// `gpu:NUMBER` or `gpu:PART-OF-ITS-NAME`.
+    ///
+    /// Errors where there is no such device, with those that there are.
+    pub fn named(name: &str) -> Result<Self> {
+        match name.split_once(':') {
+            None if name == "auto" => Device::best(),
+            None if name == "cpu" => Ok(Device::Cpu),
+            None if name == "gpu" => Device::gpu(""),
+            Some(("gpu", selector)) => Device::gpu(selector),
+            _ => Err(Error::unknown("device", name, ["auto", "cpu", "gpu", "gpu:NUMBER or NAME"])),
+        }
+    }
+
+    /// The GPU that `selector` means: empty for the best, a number, or a part of a name.
+    ///
+    /// Errors where there is none, with those that there are.
+    #[cfg(feature = "gpu")]
+    pub fn gpu(selector: &str) -> Result<Self> {
+        pollster::block_on(Device::gpu_with(selector, GpuOptions::default()))
+    }
+
+    /// The GPU that `selector` means, opened in a particular way. The async twin of
+    /// [`Device::gpu`].
+    ///
+    /// Errors where there is none, with those that there are.
+    #[cfg(feature = "gpu")]
+    pub async fn gpu_with(selector: &str, options: GpuOptions) -> Result<Self> {
+        Ok(Device::Gpu(GpuEngine::open(selector, options).await?))
+    }
+
+    /// Without the feature `gpu` there is none.
+    #[cfg(not(feature = "gpu"))]
+    pub fn gpu(selector: &str) -> Result<Self> {
+        Err(Error::NoAdapter {
+            wanted: format!("gpu:{selector}"),
+            found: vec![],
+            remedy: "this program was built without the feature `gpu`; use `cpu`",
+        })
+    }
+
+    #[cfg(feature = "gpu")]
+    fn best() -> Result<Self> {
+        pollster::block_on(async {
+            let real = adapters::enumerate().await.into_iter().find(|f| f.info.kind != "software");
+            match real {
+                Some(found) => {
+                    let engine = GpuEngine::from_found(found, GpuOptions::default()).await?;
+                    Ok(Device::Gpu(engine))
+                }
+                None => Ok(Device::Cpu),
+            }
+        })
+    }
+
+    #[cfg(not(feature = "gpu"))]
+    fn best() -> Result<Self> {
+        Ok(Device::Cpu)
+    }
+
+    /// What plans for this device are compiled for.
+    pub fn target(&self) -> Target {
+        match self {
+            Device::Cpu => Target::Cpu,
+            #[cfg(feature = "gpu")]
+            Device::Gpu(engine) => Target::Gpu(engine.adapter().clone()),
+        }
+    }
+
+    /// The device in a few words, for logs and tables.
+    pub fn name(&self) -> String {
+        match self {
+            Device::Cpu => format!("cpu ({} threads)", rayon::current_num_threads()),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(engine) => {
+                let report = engine.report();
+                format!("{} ({})", report.name, report.backend)
+            }
+        }
+    }
+}

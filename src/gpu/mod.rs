@@ -1,0 +1,15 @@
+//! The GPU engine: runs a plan with WGSL kernels through wgpu. It knows no op by name.
+//!
+//! wgpu cannot replay a command buffer. "Recorded" means a flat list of pipelines, bind groups and
+//! grids, built once and encoded anew in each step.
+
+pub mod adapters;
+mod engine;
+mod program;
+pub mod shader;
+mod states;
+mod transfer;
+
+pub use engine::{Counters, GpuEngine, GpuOptions};
+pub(crate) use program::{GpuPending, GpuProgram};
+pub(crate) use states::GpuStates;

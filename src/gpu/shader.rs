@@ -1,0 +1,212 @@
+//! From WGSL files to pipelines: imports, constants, reflection.
+//!
+//! - A line `// import lib/NAME.wgsl` is replaced by that file of `shaders/lib/`, once.
+//! - `const NAME: TYPE = value;` at the start of a line is a tunable: a dispatch may give it another
+//!   value.
+//! - Bindings, the size of `params` and the workgroup's size are read from the module.
+
+use super::GpuEngine;
+use crate::error::{Error, Result};
+use crate::kernel::{Constant, Shader};
+
+/// The files under `shaders/lib/`.
+const LIBRARY: &[Shader] = &[
+    crate::kernel::shader!("lib/index.wgsl"), //
+];
+
+/// A shader ready to be dispatched.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+    pub(super) reflection: Reflection,
+}
+
+/// What a module says of itself.
+#[derive(Clone, Debug)]
+pub struct Reflection {
+    /// The storage bindings: name, index, whether the shader writes.
+    pub bindings: Vec<(String, u32, bool)>,
+    /// The index and the size in bytes of the `params` uniform.
+    pub params: Option<(u32, u32)>,
+    /// The workgroup's size along x, y and z.
+    pub workgroup: [u32; 3],
+}
+
+/// The text of a shader with its imports and constants in place.
+///
+/// Errors where an import or a constant does not exist.
+pub fn assemble(shader: Shader, constants: &[(&'static str, Constant)]) -> Result<String> {
+    let mut lines = vec![];
+    let mut imported = vec![];
+    append(shader, shader.source, &mut lines, &mut imported)?;
+    for &(name, value) in constants {
+        let prefix = format!("const {name}:");
+        let line = lines.iter_mut().find(|line| line.starts_with(&prefix)).ok_or_else(|| {
+            fault(shader, format!("it has no line `const {name}: ... = ...;` to set"))
+        })?;
+        let ty = line[prefix.len()..].split('=').next().unwrap_or_default().trim().to_owned();
+        *line = format!("{prefix} {ty} = {};", literal(value));
+    }
+    Ok(lines.join("\n"))
+}
+
+fn append(
+    shader: Shader,
+    source: &str,
+    lines: &mut Vec<String>,
+    imported: &mut Vec<String>,
+) -> Result<()> {
+    for line in source.lines() {
+        let Some(name) = line.strip_prefix("// import ") else {
+            lines.push(line.to_owned());
+            continue;
+        };
+        let name = name.trim();
+        if imported.iter().any(|i| i == name) {
+            continue;
+        }
+        imported.push(name.to_owned());
+        let file = LIBRARY.iter().find(|file| file.name == name).ok_or_else(|| {
+            let known: Vec<_> = LIBRARY.iter().map(|file| file.name).collect();
+            fault(shader, format!("imports `{name}`; there is {}", known.join(", ")))
+        })?;
+        append(shader, file.source, lines, imported)?;
+    }
+    Ok(())
+}
+
+/// A constant as WGSL writes it.
+pub(super) fn literal(value: Constant) -> String {
+    match value {
+        Constant::U32(value) => format!("{value}u"),
+        Constant::F32(value) => format!("{value:?}"),
+        Constant::Bool(value) => value.to_string(),
+    }
+}
+
+/// Reads a shader's bindings and workgroup size.
+///
+/// Errors where it does not parse, has no entry point `main`, or binds what the engine cannot give.
+pub fn reflect(shader: Shader, text: &str) -> Result<Reflection> {
+    let module = naga::front::wgsl::parse_str(text).map_err(|e| {
+        fault(shader, e.emit_to_string(text).split_whitespace().collect::<Vec<_>>().join(" "))
+    })?;
+    let entry = module
+        .entry_points
+        .iter()
+        .find(|e| e.name == "main" && e.stage == naga::ShaderStage::Compute)
+        .ok_or_else(|| fault(shader, "it has no `@compute` entry point `main`"))?;
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).map_err(|e| fault(shader, e.to_string()))?;
+    let mut reflection =
+        Reflection { bindings: vec![], params: None, workgroup: entry.workgroup_size };
+    for (_, variable) in module.global_variables.iter() {
+        let Some(binding) = &variable.binding else { continue };
+        let name = variable.name.clone().unwrap_or_default();
+        if binding.group != 0 {
+            return Err(fault(shader, format!("`{name}` is not in @group(0)")));
+        }
+        match variable.space {
+            naga::AddressSpace::Storage { access } => {
+                let writes = access.contains(naga::StorageAccess::STORE);
+                reflection.bindings.push((name, binding.binding, writes));
+            }
+            naga::AddressSpace::Uniform if name == "params" => {
+                reflection.params = Some((binding.binding, layouter[variable.ty].size));
+            }
+            _ => return Err(fault(shader, format!("`{name}` is neither storage nor `params`"))),
+        }
+    }
+    Ok(reflection)
+}
+
+impl Pipeline {
+    pub(super) fn new(
+        engine: &GpuEngine,
+        shader: Shader,
+        constants: &[(&'static str, Constant)],
+    ) -> Result<Self> {
+        let text = assemble(shader, constants)?;
+        let reflection = reflect(shader, &text)?;
+        let device = engine.device();
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let is_trusted = shader.trusted && !engine.is_checked();
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(shader.name),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        };
+        let module = if is_trusted {
+            trusted_module(device, descriptor)
+        } else {
+            device.create_shader_module(descriptor)
+        };
+        let layout = layout(device, shader, &reflection);
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(shader.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(shader.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // The crate's kernels write workgroup memory before they read it.
+                zero_initialize_workgroup_memory: !is_trusted,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        match pollster::block_on(scope.pop()) {
+            Some(error) => match engine.error(&error) {
+                Error::Gpu { problem, .. } => Err(fault(shader, problem)),
+                other => Err(other),
+            },
+            None => Ok(Pipeline { pipeline, layout, reflection }),
+        }
+    }
+}
+
+/// A module without run-time checks.
+#[allow(unsafe_code)]
+fn trusted_module(
+    device: &wgpu::Device,
+    descriptor: wgpu::ShaderModuleDescriptor<'_>,
+) -> wgpu::ShaderModule {
+    // SAFETY: only shaders of this crate are trusted. Each of them compares its indices with the
+    // sizes in `params` before it accesses memory, its loops end, and the test suite runs each with
+    // the checks and without them against the oracle.
+    unsafe {
+        device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+    }
+}
+
+fn layout(device: &wgpu::Device, shader: Shader, reflection: &Reflection) -> wgpu::BindGroupLayout {
+    let entry = |binding, ty, size: u64| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            min_binding_size: std::num::NonZeroU64::new(size),
+        },
+        count: None,
+    };
+    let storage = reflection.bindings.iter().map(|&(_, index, writes)| {
+        entry(index, wgpu::BufferBindingType::Storage { read_only: !writes }, 0)
+    });
+    let params = reflection
+        .params
+        .map(|(index, size)| entry(index, wgpu::BufferBindingType::Uniform, size.into()));
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(shader.name),
+        entries: &storage.chain(params).collect::<Vec<_>>(),
+    })
+}
+
+/// An error about a shader.
+pub(super) fn fault(shader: Shader, problem: impl Into<String>) -> Error {
+    Error::Shader { shader: shader.name.to_owned(), problem: problem.into() }
+}

@@ -1,0 +1,125 @@
+//! Host memory to device memory and back, without stalling either.
+//!
+//! Both ways go through a small ring of mappable buffers: the host writes into one while the device
+//! still reads another, and reads metrics from one while the device works on the next step.
+
+use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
+
+use super::GpuEngine;
+use crate::error::{Error, Result};
+use crate::tensor::{DType, Tensor, TensorType};
+
+type Mapped = Result<(), wgpu::BufferAsyncError>;
+
+/// A mappable buffer and the promise that it will be mapped.
+#[derive(Debug)]
+pub(super) struct Staging {
+    buffer: wgpu::Buffer,
+    mode: wgpu::MapMode,
+    mapping: Option<OneshotReceiver<Mapped>>,
+}
+
+impl Staging {
+    /// A buffer that the host writes. It starts out mapped.
+    pub(super) fn upload(engine: &GpuEngine, bytes: u64) -> Self {
+        let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
+        let buffer = engine.buffer("upload", bytes, usage, true);
+        Staging { buffer, mode: wgpu::MapMode::Write, mapping: None }
+    }
+
+    /// A buffer that the host reads. It starts out unmapped.
+    pub(super) fn readback(engine: &GpuEngine, bytes: u64) -> Self {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let buffer = engine.buffer("read-back", bytes, usage, false);
+        Staging { buffer, mode: wgpu::MapMode::Read, mapping: None }
+    }
+
+    pub(super) fn buffer(&self) -> &wgpu::Buffer {
+        &self.buffer
+    }
+
+    /// Asks to have the buffer mapped once the device is done with it.
+    pub(super) fn map(&mut self) {
+        let (sender, receiver) = oneshot_channel();
+        self.buffer.map_async(self.mode, .., move |outcome| {
+            // Nobody listens any more where the ring has been dropped.
+            let _ = sender.send(outcome);
+        });
+        self.mapping = Some(receiver);
+    }
+
+    /// Whether a mapping was asked for and not yet waited for.
+    pub(super) fn is_mapping(&self) -> bool {
+        self.mapping.is_some()
+    }
+
+    /// Waits until a requested mapping is there. On native platforms this drives the device; in a
+    /// browser the event loop does.
+    pub(super) async fn mapped(&mut self, engine: &GpuEngine) -> Result<()> {
+        let Some(receiver) = self.mapping.take() else { return Ok(()) };
+        engine.wait()?;
+        match receiver.receive().await {
+            Some(Ok(())) => engine.check(),
+            Some(Err(e)) => {
+                engine.check()?;
+                Err(engine.error(&e))
+            }
+            None => {
+                engine.check()?;
+                Err(Error::Usage("the device dropped a mapping".into()))
+            }
+        }
+    }
+
+    /// Copies `bytes` to `offset`. The buffer is mapped.
+    pub(super) fn write(&self, engine: &GpuEngine, offset: u64, bytes: &[u8]) -> Result<()> {
+        let range = offset..offset + bytes.len() as u64;
+        let mut view = self.buffer.get_mapped_range_mut(range).map_err(|e| engine.error(&e))?;
+        view.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// The tensor of this type at `offset`. The buffer is mapped.
+    pub(super) fn read(&self, engine: &GpuEngine, offset: u64, ty: &TensorType) -> Result<Tensor> {
+        let range = offset..offset + ty.bytes();
+        let view = self.buffer.get_mapped_range(range).map_err(|e| engine.error(&e))?;
+        // The view may be less aligned than a word.
+        let words = view.chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
+        match ty.dtype {
+            DType::F32 => Tensor::f32(ty.shape.clone(), words.map(f32::from_le_bytes).collect()),
+            DType::U32 => Tensor::u32(ty.shape.clone(), words.map(u32::from_le_bytes).collect()),
+        }
+    }
+
+    pub(super) fn unmap(&self) {
+        self.buffer.unmap();
+    }
+}
+
+/// Offsets at which tensors lie one after another in a staging buffer, and the total size.
+pub(super) fn offsets<'a>(types: impl Iterator<Item = &'a TensorType>) -> (Vec<u64>, u64) {
+    let mut end = 0;
+    let offsets = types.map(|ty| {
+        let start = end;
+        end += ty.bytes().next_multiple_of(256);
+        start
+    });
+    (offsets.collect(), end)
+}
+
+/// Reads a whole buffer back, through a staging buffer of its own: for checkpoints, not for steps.
+pub(super) async fn download(
+    engine: &GpuEngine,
+    ty: &TensorType,
+    buffer: &wgpu::Buffer,
+) -> Result<Tensor> {
+    let mut staging = Staging::readback(engine, ty.bytes());
+    let mut encoder = engine.device().create_command_encoder(&Default::default());
+    encoder.copy_buffer_to_buffer(buffer, 0, &staging.buffer, 0, ty.bytes());
+    engine.submit(encoder.finish());
+    staging.map();
+    staging.mapped(engine).await?;
+    let tensor = staging.read(engine, 0, ty);
+    staging.unmap();
+    tensor
+}

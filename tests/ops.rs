@@ -1,0 +1,232 @@
+//! Every registered op on every device against its oracle, its gradients against finite
+//! differences, and its refusals. An op gets all of this by being in the registry.
+
+mod common;
+
+use std::collections::HashSet;
+
+use gabor::device::Device;
+use gabor::graph::{Bindings, Graph, interpret};
+use gabor::ops::case::{Case, Draw, oracle};
+use gabor::ops::registry::{Entry, entries};
+use gabor::ops::{Array, Emit, Types};
+use gabor::tensor::DType;
+use gabor::tolerance::Tolerance;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// Only the ops whose name contains `GABOR_OP`, for work on one of them.
+fn chosen() -> impl Iterator<Item = &'static Entry> {
+    let filter = std::env::var("GABOR_OP").unwrap_or_default();
+    entries().filter(move |entry| entry.name.contains(&filter))
+}
+
+fn cases(entry: &Entry) -> Vec<Case> {
+    (entry.cases)(&mut Draw::new(1))
+}
+
+#[test]
+fn every_entry_is_complete() {
+    let mut names = HashSet::new();
+    for entry in entries() {
+        assert!(names.insert(entry.name), "{} is registered twice", entry.name);
+        assert!(!entry.formula.is_empty(), "{} has no formula", entry.name);
+        let cases = cases(entry);
+        assert!(!cases.is_empty(), "{} has no cases", entry.name);
+        assert!(!(entry.errors)().is_empty(), "{} has no error cases", entry.name);
+        for case in cases {
+            assert_eq!(case.op.name(), entry.name, "case {}", case.label);
+            let types = Types::infer(case.op.as_ref(), case.input_types()).unwrap();
+            for &(input, output) in case.op.in_place() {
+                assert_eq!(types.inputs[input], types.outputs[output], "{}", entry.name);
+            }
+        }
+    }
+}
+
+fn parity(device: &Device, which: &str) {
+    let mut failures = vec![];
+    let mut checked = 0;
+    for entry in chosen() {
+        let started = std::time::Instant::now();
+        for case in cases(entry) {
+            let variants = common::variants(&case, device);
+            let choices: Vec<_> = match variants.is_empty() {
+                true => vec![None],
+                false => variants.iter().map(|v| Some(v.as_str())).collect(),
+            };
+            for variant in choices {
+                let outcome = common::run(&case, device, variant)
+                    .map_err(|e| format!("{} ({}): {e}", entry.name, case.label))
+                    .and_then(|outputs| common::compare(&case, &outputs));
+                checked += 1;
+                if let Err(e) = outcome {
+                    failures.push(format!("{}: {e}", variant.unwrap_or("cpu")));
+                }
+            }
+        }
+        println!("{which}: {} {:.1?}", entry.name, started.elapsed());
+    }
+    assert!(
+        failures.is_empty(),
+        "{which}: {} of {checked}:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+#[test]
+fn cpu_agrees_with_the_oracle() {
+    parity(&Device::cpu(), "cpu");
+}
+
+#[test]
+fn gpu_agrees_with_the_oracle_under_webgpu_limits() {
+    if let Some(device) = common::gpu() {
+        parity(&device, "webgpu");
+    }
+}
+
+#[test]
+fn gpu_agrees_with_the_oracle_with_all_features() {
+    if let Some(device) = common::full_gpu() {
+        parity(&device, "full");
+    }
+}
+
+#[test]
+fn gpu_agrees_with_the_oracle_with_checked_shaders() {
+    if let Some(device) = common::checked_gpu() {
+        parity(&device, "checked");
+    }
+}
+
+#[test]
+fn gpu_agrees_with_the_oracle_in_small_bindings_and_grids() {
+    if let Some(device) = common::tiny_gpu() {
+        parity(&device, "tiny");
+    }
+}
+
+#[test]
+fn refusals_name_the_trouble_in_one_line() {
+    for entry in chosen() {
+        for case in (entry.errors)() {
+            let message = match case.op.infer(&case.inputs) {
+                Ok(types) => panic!("{:?} accepts {:?} and gives {types:?}", case.op, case.inputs),
+                Err(e) => e.to_string(),
+            };
+            assert!(message.contains(case.says), "{message:?} does not say {:?}", case.says);
+            assert!(!message.contains('\n'), "{message:?} has more than one line");
+        }
+    }
+}
+
+/// The sum of all outputs, each element weighted by its cotangent.
+fn objective(case: &Case, inputs: &[Array], cotangents: &[Array]) -> f64 {
+    let mut outputs: Vec<_> = cotangents.iter().map(|c| Array::zeros(c.shape.clone())).collect();
+    case.op.reference(&mut gabor::ops::Arrays { inputs, outputs: &mut outputs });
+    let weighted = outputs.iter().zip(cotangents);
+    weighted.flat_map(|(o, c)| o.data.iter().zip(&c.data)).map(|(o, c)| o * c).sum()
+}
+
+/// The gradients of [`objective`] that the graph's backward pass gives, by oracle.
+fn analytic(case: &Case, inputs: &[Array], cotangents: &[Array]) -> Vec<Array> {
+    let mut graph = Graph::new();
+    let mut bindings = Bindings::new();
+    let mut values = vec![];
+    for (i, tensor) in case.inputs.iter().enumerate() {
+        values.push(graph.input(format!("in{i}"), tensor.ty()).unwrap());
+        bindings.insert(format!("in{i}"), inputs[i].clone());
+    }
+    let outputs = graph.emit(case.op.clone(), &values).unwrap();
+    let mut seeds = vec![];
+    for (i, (&output, cotangent)) in outputs.iter().zip(cotangents).enumerate() {
+        let ty = graph.value(output).ty.clone();
+        if ty.dtype == DType::F32 && cotangent.data.iter().any(|&c| c != 0.0) {
+            seeds.push((output, graph.input(format!("cotangent{i}"), ty).unwrap()));
+            bindings.insert(format!("cotangent{i}"), cotangent.clone());
+        }
+    }
+    let wanted: Vec<_> = case.differentiable.iter().map(|&i| values[i]).collect();
+    let grads = graph.gradients_from(&seeds, &wanted).unwrap();
+    let computed = interpret(&graph, &bindings).unwrap();
+    grads.iter().map(|g| computed[g].clone()).collect()
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    const STEP: f64 = 1e-5;
+    let mut draw = Draw::new(2);
+    for entry in chosen() {
+        let (mut compared, mut kinks) = (0, 0);
+        for case in cases(entry).into_iter().filter(|c| !c.differentiable.is_empty()) {
+            let inputs: Vec<_> = case.inputs.iter().map(Array::from).collect();
+            let outputs = oracle(case.op.as_ref(), &case.inputs).unwrap();
+            // Outputs after the first serve the backward pass; no gradient flows into them.
+            let cotangents: Vec<_> = outputs
+                .iter()
+                .enumerate()
+                .map(|(i, o)| match i {
+                    0 => Array::from(&draw.uniform(o.shape.clone(), -1.0, 1.0)),
+                    _ => Array::zeros(o.shape.clone()),
+                })
+                .collect();
+            let here = objective(&case, &inputs, &cotangents);
+            for (&i, grad) in case.differentiable.iter().zip(analytic(&case, &inputs, &cotangents))
+            {
+                let (mut numeric, mut expected) = (vec![], vec![]);
+                for _ in 0..12.min(grad.data.len()) {
+                    let element = draw.size(0, grad.data.len() - 1);
+                    let at = |step: f64| {
+                        let mut moved = inputs.clone();
+                        moved[i].data[element] += step;
+                        objective(&case, &moved, &cotangents)
+                    };
+                    let (up, down) = (at(STEP), at(-STEP));
+                    // Where the slopes to both sides differ there is a kink within the step.
+                    let bend = (up - 2.0 * here + down).abs() / STEP;
+                    if bend > 1e-2 * (1.0 + grad.data[element].abs()) {
+                        kinks += 1;
+                        continue;
+                    }
+                    numeric.push((up - down) / (2.0 * STEP));
+                    expected.push(grad.data[element]);
+                    compared += 1;
+                }
+                let checked = Tolerance::finite_difference().check(numeric, &expected);
+                checked
+                    .unwrap_or_else(|e| panic!("{} ({}): input {i}: {e}", entry.name, case.label));
+            }
+        }
+        assert!(kinks * 4 <= compared, "{}: {kinks} kinks of {compared} elements", entry.name);
+    }
+}
+
+/// Random shapes and parameters, from fixed seeds. `GABOR_CASES` asks for more.
+fn random_cases(device: &Device, count: u32) {
+    let count = std::env::var("GABOR_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(count);
+    for entry in chosen() {
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+        let config = Config { cases: count, failure_persistence: None, ..Config::default() };
+        let outcome = TestRunner::new_with_rng(config, rng).run(&any::<u64>(), |seed| {
+            let case = (entry.random)(&mut Draw::new(seed));
+            let outputs = common::run(&case, device, None)
+                .map_err(|e| TestCaseError::fail(format!("{}: {e}", case.label)))?;
+            common::compare(&case, &outputs).map_err(TestCaseError::fail)
+        });
+        outcome.unwrap_or_else(|e| panic!("{}: {e}", entry.name));
+    }
+}
+
+#[test]
+fn random_cases_agree_on_the_cpu() {
+    random_cases(&Device::cpu(), 64);
+}
+
+#[test]
+fn random_cases_agree_on_the_gpu() {
+    if let Some(device) = common::full_gpu() {
+        random_cases(&device, 24);
+    }
+}

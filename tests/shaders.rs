@@ -1,0 +1,131 @@
+//! Every shader as every op uses it: valid, translatable to each platform's language, and used.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use gabor::gpu::shader::{assemble, reflect};
+use gabor::kernel::{Adapter, AdapterKind, Dispatch};
+use gabor::ops::Types;
+use gabor::ops::case::Draw;
+use gabor::ops::registry::entries;
+use naga::back::{glsl, hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+
+/// Adapters that between them are offered every variant.
+fn adapters() -> Vec<Adapter> {
+    let plain = Adapter::webgpu_default();
+    let mut adapters = vec![];
+    for kind in [AdapterKind::Discrete, AdapterKind::Software] {
+        for subgroups in [None, Some((8, 8)), Some((32, 32))] {
+            adapters.push(Adapter { kind, subgroups, ..plain.clone() });
+        }
+    }
+    adapters.push(Adapter { max_binding_bytes: 16 << 10, max_groups: 8, ..plain });
+    adapters
+}
+
+/// Every distinct use of a shader in the registry's cases: the same text once.
+fn uses() -> HashMap<String, (String, Dispatch)> {
+    let mut uses = HashMap::new();
+    for entry in entries() {
+        for case in (entry.cases)(&mut Draw::new(1)) {
+            let types = Types::infer(case.op.as_ref(), case.input_types()).unwrap();
+            for adapter in adapters() {
+                let Ok(variants) = case.op.gpu(&types, &adapter) else { continue };
+                for dispatch in variants.into_iter().flat_map(|v| v.dispatches) {
+                    let text = assemble(dispatch.shader, &dispatch.constants).unwrap();
+                    uses.entry(text).or_insert((entry.name.to_owned(), dispatch));
+                }
+            }
+        }
+    }
+    uses
+}
+
+fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(text)
+        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)));
+    let capabilities = Capabilities::SUBGROUP;
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)));
+    (module, info)
+}
+
+#[test]
+fn every_use_translates_to_every_language() {
+    for (text, (op, dispatch)) in uses() {
+        let name = format!("{} as {op} uses it", dispatch.shader.name);
+        let (module, info) = validate(&name, &text);
+        spv::write_vec(&module, &info, &spv::Options::default(), None)
+            .unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
+        let options = msl::Options { lang_version: (2, 4), ..Default::default() };
+        msl::write_string(&module, &info, &options, &Default::default())
+            .unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
+        let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
+        let mut out = String::new();
+        hlsl::Writer::new(&mut out, &options, &Default::default())
+            .write(&module, &info, None)
+            .unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
+        let options = glsl::Options { version: glsl::Version::Desktop(460), ..Default::default() };
+        let pipeline = glsl::PipelineOptions {
+            shader_stage: naga::ShaderStage::Compute,
+            entry_point: "main".into(),
+            multiview: None,
+        };
+        let mut out = String::new();
+        glsl::Writer::new(&mut out, &module, &info, &options, &pipeline, Default::default())
+            .and_then(|mut writer| writer.write())
+            .unwrap_or_else(|e| panic!("{name}: GLSL: {e}"));
+    }
+}
+
+#[test]
+fn every_use_binds_what_the_shader_declares_and_fits_webgpu() {
+    for (text, (op, dispatch)) in uses() {
+        let name = format!("{} as {op} uses it", dispatch.shader.name);
+        let reflection = reflect(dispatch.shader, &text).unwrap();
+        let declared: BTreeSet<_> = reflection.bindings.iter().map(|b| b.0.as_str()).collect();
+        let bound: BTreeSet<_> = dispatch.bindings.iter().map(|b| b.name).collect();
+        assert_eq!(declared, bound, "{name}");
+        assert!(declared.len() <= 8, "{name}: more than 8 storage buffers");
+        let size = reflection.params.map_or(0, |(_, size)| size);
+        assert_eq!(size as usize, dispatch.params.len(), "{name}: the size of `params`");
+        assert!(reflection.workgroup.iter().product::<u32>() <= 256, "{name}: workgroup too large");
+        let (module, _) = validate(&name, &text);
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let shared = module.global_variables.iter().map(|(_, v)| v);
+        let shared: u32 = shared
+            .filter(|v| v.space == naga::AddressSpace::WorkGroup)
+            .map(|v| layouter[v.ty].size)
+            .sum();
+        assert!(shared <= 16 << 10, "{name}: {shared} bytes of workgroup memory");
+    }
+}
+
+#[test]
+fn every_file_is_used() {
+    let mut used = BTreeSet::new();
+    for (_, (_, dispatch)) in uses() {
+        used.insert(dispatch.shader.name.to_owned());
+        let imports = dispatch.shader.source.lines().filter_map(|l| l.strip_prefix("// import "));
+        used.extend(imports.map(|name| name.trim().to_owned()));
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut open = vec![root.clone()];
+    let mut files = BTreeSet::new();
+    while let Some(folder) = open.pop() {
+        for item in std::fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|e| e == "wgsl") {
+                let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+                files.insert(name);
+            }
+        }
+    }
+    let unused: Vec<_> = files.difference(&used).collect();
+    assert!(unused.is_empty(), "no op uses {unused:?}");
+}
