@@ -2,6 +2,7 @@
 //! without CUDA, and on the CPU where there is no GPU.
 
 mod cpu;
+pub mod data;
 pub mod device;
 pub mod error;
 #[cfg(feature = "gpu")]
