@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod graph;
+pub mod io;
 pub mod kernel;
 pub mod ops;
 pub mod philox;
