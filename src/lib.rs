@@ -9,3 +9,5 @@ pub mod ops;
 pub mod philox;
 pub mod tensor;
 pub mod tolerance;
+#[cfg(feature = "images")]
+pub mod viz;

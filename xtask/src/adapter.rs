@@ -129,9 +129,9 @@ mod tests {
         let of_nothing = drivers(|n| (n == "VK_DRIVER_FILES").then(|| missing.clone().into()));
         std::fs::remove_dir_all(&folder).unwrap();
 
-        assert_eq!(new_name, [b.clone()]);
-        assert_eq!(old_name, [b.clone()]);
-        assert_eq!(of_folder, [a, b]);
+        assert_eq!(of_folder, [a, b.clone()]);
+        assert_eq!(new_name, std::slice::from_ref(&b));
+        assert_eq!(old_name, [b]);
         assert!(of_nothing.is_empty());
     }
 

@@ -9,10 +9,13 @@ use std::time::Instant;
 /// A recipe ends well, or with one line that says what to do.
 type Outcome = Result<(), String>;
 
+/// What a recipe or one of its steps does.
+type Job = fn() -> Outcome;
+
 struct Recipe {
     name: &'static str,
     help: &'static str,
-    run: fn() -> Outcome,
+    run: Job,
 }
 
 const RECIPES: &[Recipe] = &[
@@ -64,7 +67,7 @@ fn help() -> String {
 
 fn test() -> Outcome {
     let started = Instant::now();
-    let steps: &[(&str, fn() -> Outcome)] = &[
+    let steps: &[(&str, Job)] = &[
         ("a Vulkan adapter", adapter::ensure),
         ("rustfmt and clippy", ensure_components),
         ("format", || cargo(&["fmt", "--all", "--check"]).run()),
