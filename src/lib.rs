@@ -8,9 +8,12 @@ pub mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod graph;
+pub mod io;
 pub mod kernel;
 pub mod ops;
 pub mod philox;
 pub mod session;
 pub mod tensor;
 pub mod tolerance;
+#[cfg(feature = "images")]
+pub mod viz;
