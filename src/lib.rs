@@ -10,10 +10,16 @@ pub mod gpu;
 pub mod graph;
 pub mod io;
 pub mod kernel;
+pub mod nn;
 pub mod ops;
+pub mod optim;
 pub mod philox;
 pub mod session;
 pub mod tensor;
 pub mod tolerance;
+pub mod train;
+
+pub(crate) use kernel::shader;
 #[cfg(feature = "images")]
 pub mod viz;
+pub mod zoo;
