@@ -11,7 +11,9 @@ use crate::kernel::{Constant, Shader};
 
 /// The files under `shaders/lib/`.
 const LIBRARY: &[Shader] = &[
-    crate::kernel::shader!("lib/index.wgsl"), //
+    crate::kernel::shader!("lib/index.wgsl"),
+    crate::kernel::shader!("lib/philox.wgsl"),
+    crate::kernel::shader!("lib/windows.wgsl"),
 ];
 
 /// A shader ready to be dispatched.
