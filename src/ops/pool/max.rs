@@ -134,7 +134,7 @@ impl Op for MaxPool2d {
             ("output", Operand::Output(0), g.output_plane()),
             ("indices", Operand::Output(1), g.output_plane()),
         ];
-        let shader = crate::shader!("pool/max.wgsl");
+        let shader = crate::kernel::shader!("pool/max.wgsl");
         plane_dispatches(self.name(), shader, adapter, planes, &operands, g.output_plane(), |n| {
             Params::new(&g, n)
         })
@@ -271,7 +271,7 @@ impl Op for MaxPool2dGrad {
             ("grad_output", Operand::Input(1), g.output_plane()),
             ("grad_input", Operand::Output(0), g.input_plane()),
         ];
-        let shader = crate::shader!("pool/max_grad.wgsl");
+        let shader = crate::kernel::shader!("pool/max_grad.wgsl");
         plane_dispatches(self.name(), shader, adapter, planes, &operands, g.input_plane(), |n| {
             Params::new(&g, n)
         })
