@@ -5,7 +5,8 @@
 //
 // a     m x k, row-major with leading dimension lda ([k, m] when TRANS_A), one per batch member
 // b     k x n, row-major with leading dimension ldb ([n, k] when TRANS_B), one per batch member
-// bias  [m] (BIAS 1) or [n] (BIAS 2), shared by the batch; unread when BIAS is 0 (bind `b` again)
+// bias  [m] (BIAS 1) or [n] (BIAS 2) from offset_bias on, shared by the batch; unread when BIAS is
+//       0 (bind `b` again)
 // c     m x n, row-major with leading dimension ldc, one per batch member
 //
 // Workgroup: TILE_M x TILE_N outputs of one batch member. Grid: flattened,
@@ -33,6 +34,7 @@ struct Params {
     offset_c: u32,
     accumulate: u32,
     k_part: u32,
+    offset_bias: u32,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
@@ -86,9 +88,9 @@ fn main(
         sum += c[c_index];
     }
     if BIAS == 1u {
-        sum += bias[row];
+        sum += bias[params.offset_bias + row];
     } else if BIAS == 2u {
-        sum += bias[column];
+        sum += bias[params.offset_bias + column];
     }
     if RELU {
         sum = max(sum, 0.0);

@@ -2,8 +2,8 @@
 //     C[i, j] = sum_s partial[s, i, j]  (+ C[i, j])  (+ bias)  (then ReLU)
 //
 // partial  [parts, batch, m, n], dense, from offset_partial on
-// bias     [m] (BIAS 1) or [n] (BIAS 2), shared by the batch; unread when BIAS is 0 (bind
-//          `partial` again)
+// bias     [m] (BIAS 1) or [n] (BIAS 2) from offset_bias on, shared by the batch; unread when
+//          BIAS is 0 (bind `partial` again)
 // c        m x n, row-major with leading dimension ldc, one per batch member
 //
 // Thread: one output. Grid: flattened, ceil(batch * m * n / WORKGROUP) workgroups.
@@ -21,6 +21,7 @@ struct Params {
     offset_partial: u32,
     offset_c: u32,
     accumulate: u32,
+    offset_bias: u32,
 }
 
 @group(0) @binding(0) var<storage, read> partial: array<f32>;
@@ -53,9 +54,9 @@ fn main(
         sum += c[c_index];
     }
     if BIAS == 1u {
-        sum += bias[row];
+        sum += bias[params.offset_bias + row];
     } else if BIAS == 2u {
-        sum += bias[column];
+        sum += bias[params.offset_bias + column];
     }
     if RELU {
         sum = max(sum, 0.0);

@@ -7,7 +7,8 @@
 //
 // a     m x k, row-major with leading dimension lda ([k, m] when TRANS_A), one per batch member
 // b     k x n, row-major with leading dimension ldb ([n, k] when TRANS_B), one per batch member
-// bias  [m] (BIAS 1) or [n] (BIAS 2), shared by the batch; unread when BIAS is 0 (bind `b` again)
+// bias  [m] (BIAS 1) or [n] (BIAS 2) from offset_bias on, shared by the batch; unread when BIAS is
+//       0 (bind `b` again)
 // c     m x n, row-major with leading dimension ldc ([n, m] when TRANS_C), one per batch member
 // a and b are read as vec4: their bindings are a multiple of 16 bytes long. ALIGNED_A: lda,
 // stride_a and offset_a are multiples of 4 (else each vector costs two loads); ALIGNED_B alike.

@@ -19,6 +19,7 @@ struct Params {
     offset_c: u32,
     accumulate: u32,
     k_part: u32,
+    offset_bias: u32,
 }
 
 const ZERO = vec4<f32>();
@@ -34,14 +35,18 @@ fn load_a(index: u32) -> vec4<f32> {
     if ALIGNED_A {
         return a[index / 4u];
     }
-    return window(a[index / 4u], a[index / 4u + 1u], index % 4u);
+    // Clamped: the last window of a buffer may end before its second vector.
+    let next = min(index / 4u + 1u, arrayLength(&a) - 1u);
+    return window(a[index / 4u], a[next], index % 4u);
 }
 
 fn load_b(index: u32) -> vec4<f32> {
     if ALIGNED_B {
         return b[index / 4u];
     }
-    return window(b[index / 4u], b[index / 4u + 1u], index % 4u);
+    // Clamped: the last window of a buffer may end before its second vector.
+    let next = min(index / 4u + 1u, arrayLength(&b) - 1u);
+    return window(b[index / 4u], b[next], index % 4u);
 }
 
 // `count` elements of a vector, the rest zero.
@@ -113,9 +118,9 @@ fn finish(base_c: u32, row: u32, column: u32, sum: f32) {
         value += c[index];
     }
     if BIAS == 1u {
-        value += bias[row];
+        value += bias[params.offset_bias + row];
     } else if BIAS == 2u {
-        value += bias[column];
+        value += bias[params.offset_bias + column];
     }
     if RELU {
         value = max(value, 0.0);
