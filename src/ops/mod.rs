@@ -6,8 +6,10 @@
 
 pub mod case;
 pub mod elementwise;
+pub mod gemm;
 mod op;
 pub mod parallel;
+pub mod reduce;
 pub mod registry;
 
 pub use op::{
