@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
-use crate::graph::{Home, Plan, PlanStep};
+use crate::graph::{Home, Initial, Plan, PlanStep};
 use crate::ops::{CpuTensors, as_u32, as_u32_mut};
 use crate::tensor::{DType, Tensor, TensorType};
 
@@ -40,15 +40,15 @@ impl CpuStates {
     }
 
     /// The index of the state, which starts from `initial` if it is new.
-    fn adopt(&mut self, name: &str, initial: &Tensor) -> Result<usize> {
+    fn adopt(&mut self, name: &str, initial: &Initial) -> Result<usize> {
         if let Some(&index) = self.names.get(name) {
-            check_type("state", name, &self.types[index], initial)?;
+            check_same(name, &self.types[index], initial.ty())?;
             return Ok(index);
         }
-        let mut buffer = vec![0.0; initial.shape().elements()];
-        write(&mut buffer, initial);
+        let mut buffer = vec![0.0; initial.ty().elements()];
+        write(&mut buffer, &initial.tensor());
         self.names.insert(name.to_owned(), self.buffers.len());
-        self.types.push(initial.ty());
+        self.types.push(initial.ty().clone());
         self.buffers.push(buffer);
         Ok(self.buffers.len() - 1)
     }
@@ -129,6 +129,14 @@ pub(crate) fn check_type(kind: &str, name: &str, ty: &TensorType, tensor: &Tenso
         return Ok(());
     }
     Err(Error::Usage(format!("{kind} `{name}` is {ty}, was given {}", tensor.ty())))
+}
+
+/// Errors unless a graph's state is of the type that the session has under that name.
+pub(crate) fn check_same(name: &str, kept: &TensorType, wanted: &TensorType) -> Result<()> {
+    if kept == wanted {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("state `{name}` is {kept} in this session, {wanted} in the graph")))
 }
 
 /// Everything that steps read and write.

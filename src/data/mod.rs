@@ -119,7 +119,7 @@ fn open_photos() -> Result<Source> {
 /// Errors unless `pixels` holds exactly one image of `dataset` and `index` is one of its images.
 fn check_load(dataset: &dyn Dataset, index: usize, pixels: &[u8]) -> Result<()> {
     let shape = dataset.shape();
-    if index < dataset.len() && pixels.len() == shape.iter().product() {
+    if index < dataset.len() && pixels.len() == shape.iter().product::<usize>() {
         return Ok(());
     }
     Err(Error::Usage(format!(

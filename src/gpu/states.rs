@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use super::GpuEngine;
 use super::transfer::download;
+use crate::cpu::{check_same, check_type};
 use crate::error::{Error, Result};
+use crate::graph::Initial;
 use crate::tensor::{Tensor, TensorType};
 
 /// The states of a session on a GPU, by name.
@@ -29,10 +31,7 @@ impl GpuStates {
 
     pub(crate) fn write(&self, engine: &GpuEngine, name: &str, tensor: &Tensor) -> Result<()> {
         let (ty, buffer) = self.find(name)?;
-        if tensor.ty() != *ty {
-            let given = tensor.ty();
-            return Err(Error::Usage(format!("state `{name}` is {ty}, was given {given}")));
-        }
+        check_type("state", name, ty, tensor)?;
         engine.queue().write_buffer(buffer, 0, tensor.bytes());
         engine.check()
     }
@@ -48,32 +47,26 @@ impl GpuStates {
         &mut self,
         engine: &GpuEngine,
         name: &str,
-        initial: &Tensor,
+        initial: &Initial,
     ) -> Result<wgpu::Buffer> {
         if self.names.contains_key(name) {
             let (ty, buffer) = self.find(name)?;
-            if initial.ty() != *ty {
-                let other = initial.ty();
-                return Err(Error::Usage(format!("state `{name}` is {ty}, a graph has {other}")));
-            }
+            check_same(name, ty, initial.ty())?;
             return Ok(buffer.clone());
         }
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_DST
             | wgpu::BufferUsages::COPY_SRC;
-        let ty = initial.ty();
+        let ty = initial.ty().clone();
         let buffer = engine.buffer(name, ty.bytes(), usage, true);
         engine.check()?;
         let mut mapped = buffer.get_mapped_range_mut(..).map_err(|e| engine.error(&e))?;
-        mapped.slice(..tensor_bytes(initial)).copy_from_slice(initial.bytes());
+        let tensor = initial.tensor();
+        mapped.slice(..tensor.bytes().len()).copy_from_slice(tensor.bytes());
         drop(mapped);
         buffer.unmap();
         self.names.insert(name.to_owned(), self.states.len());
         self.states.push((ty, buffer.clone()));
         Ok(buffer)
     }
-}
-
-fn tensor_bytes(tensor: &Tensor) -> usize {
-    tensor.bytes().len()
 }

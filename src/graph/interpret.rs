@@ -23,7 +23,7 @@ pub fn interpret(graph: &Graph, bindings: &Bindings) -> Result<HashMap<Value, Ar
                 let (name, given, wanted) = (&info.name, &array.shape, &info.ty);
                 return Err(Error::Usage(format!("`{name}` is {wanted}, was given {given}")));
             }
-            (Origin::State(initial), None) => Array::from(initial.as_ref()),
+            (Origin::State(initial), None) => Array::from(&initial.tensor()),
             (Origin::Input, None) => {
                 return Err(Error::Usage(format!("input `{}` was not given", info.name)));
             }

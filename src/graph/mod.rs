@@ -4,6 +4,7 @@
 //! the ops of the backward pass, [`Plan::new`] turns the whole into steps and buffers for a device.
 
 mod autodiff;
+mod initial;
 mod interpret;
 mod liveness;
 mod plan;
@@ -12,20 +13,21 @@ mod schedule;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use initial::Initial;
 pub use interpret::{Bindings, interpret};
 pub use plan::{Home, Plan, PlanStep, PlanValue, Target};
 
 use crate::error::{Error, Result};
 use crate::ops::{Emit, Op, Types, Value};
-use crate::tensor::{DType, Tensor, TensorType};
+use crate::tensor::{DType, TensorType};
 
 /// Where a value of a graph comes from.
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// Written before each run, by name.
     Input,
-    /// Kept from run to run under its name, starting from this tensor.
-    State(Arc<Tensor>),
+    /// Kept from run to run under its name.
+    State(Initial),
     /// Output `output` of node `node`.
     Node {
         /// The index of the node.
@@ -105,9 +107,13 @@ impl Graph {
     /// Adds a value that is kept from run to run: a parameter, a momentum, a running statistic.
     ///
     /// Errors where the name is taken.
-    pub fn state(&mut self, name: impl Into<String>, initial: Tensor) -> Result<Value> {
-        let name = name.into();
-        let value = self.push(initial.ty(), name.clone(), Origin::State(Arc::new(initial)));
+    pub fn state(
+        &mut self,
+        name: impl Into<String>,
+        initial: impl Into<Initial>,
+    ) -> Result<Value> {
+        let (name, initial) = (name.into(), initial.into());
+        let value = self.push(initial.ty().clone(), name.clone(), Origin::State(initial));
         self.claim(name, value)
     }
 
@@ -164,10 +170,20 @@ impl Graph {
         name: &str,
         build: impl FnOnce(&mut Graph) -> Result<T>,
     ) -> Result<T> {
-        self.layer.push(name.to_owned());
+        self.enter_layer(name);
         let built = build(self);
-        self.layer.pop();
+        self.leave_layer();
         built
+    }
+
+    /// Until the matching [`Graph::leave_layer`], nodes and errors carry the layer `name`.
+    pub fn enter_layer(&mut self, name: &str) {
+        self.layer.push(name.to_owned());
+    }
+
+    /// Ends what the last [`Graph::enter_layer`] began.
+    pub fn leave_layer(&mut self) {
+        self.layer.pop();
     }
 
     /// The path of the layer under construction.

@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::liveness::{self, Lifetime};
-use super::{Graph, Origin, schedule};
+use super::{Graph, Initial, Origin, schedule};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Variant};
 use crate::ops::{Cost, Op, Types, Value};
-use crate::tensor::{Tensor, TensorType};
+use crate::tensor::TensorType;
 
 /// What a plan is compiled for.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ pub struct Plan {
     /// Values written before each run.
     pub inputs: Vec<PlanValue>,
     /// Values kept between runs, with what they start from.
-    pub states: Vec<(PlanValue, Arc<Tensor>)>,
+    pub states: Vec<(PlanValue, Initial)>,
     /// Values to read after a run, by the outputs' names.
     pub outputs: Vec<PlanValue>,
     /// The least bytes that any assignment of slots could do with.
@@ -151,7 +151,7 @@ struct Planner<'a> {
     memory: HashMap<Value, Memory>,
     lifetimes: Vec<Lifetime>,
     inputs: Vec<PlanValue>,
-    states: Vec<(PlanValue, Arc<Tensor>)>,
+    states: Vec<(PlanValue, Initial)>,
     drafts: Vec<Draft>,
 }
 

@@ -5,12 +5,16 @@
 //! op keeps them in one file. Gradients are ops like any other.
 
 pub mod case;
+pub mod dropout;
 pub mod elementwise;
 pub mod gemm;
 mod op;
+pub mod optim;
 pub mod parallel;
+pub mod pool;
 pub mod reduce;
 pub mod registry;
+pub mod softmax;
 
 pub use op::{
     Array, Arrays, Backward, Cost, CpuTensors, Emit, Op, Types, Value, as_u32, as_u32_mut,

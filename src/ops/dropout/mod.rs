@@ -1,0 +1,159 @@
+//! Dropout with a counter-based generator: no state, and the same elements on every device.
+
+mod cases;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::kernel::{Adapter, Dispatch, Operand, Variant};
+use crate::ops::registry::Entry;
+use crate::ops::{
+    Arrays, Backward, Cost, CpuTensors, Op, Types, as_u32, expect_f32, expect_inputs,
+};
+use crate::philox::{philox4x32, uniform};
+use crate::tensor::TensorType;
+
+/// The ops of this folder.
+pub const ENTRIES: &[Entry] = &[Entry {
+    name: "dropout",
+    formula: "y = keep ? x / (1 - p) : 0, keep with probability 1 - p",
+    source: "Srivastava et al. 2014, scaled in training; Philox: Salmon et al. 2011",
+    cases: cases::cases,
+    random: cases::random,
+    errors: cases::errors,
+}];
+
+/// Sets each element to 0 with probability `p` and divides the others by `1 - p`, in place.
+///
+/// Inputs: `x` of any shape `[batch, ...]`, and `counter`, `u32` `[4]`: the low and the high word of
+/// the seed, the step, and the number of samples before this batch's first. Output: as `x`.
+///
+/// Whether an element is kept is decided by word `e mod 4` of Philox 4x32-10 with counter `(e / 4,
+/// layer, step, 0)` and the seed as key, where `e` counts the elements of all samples of the step:
+/// it depends neither on the device nor on how a batch is cut. The gradient is the same op on
+/// `grad_output`. A network without dropout is its own expectation, so there is no op for inference.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Dropout {
+    /// The probability with which an element becomes 0; at least 0 and less than 1.
+    pub p: f32,
+    /// Tells the draws of one layer from another's; no two dropout layers of a graph share it.
+    pub layer: u32,
+}
+
+impl Dropout {
+    /// An element is kept where the top 24 bits of its random word are at least this: a comparison
+    /// of integers comes out the same on all devices.
+    fn threshold(&self) -> u32 {
+        (f64::from(self.p) * 16_777_216.0).ceil() as u32
+    }
+
+    fn scale(&self) -> f32 {
+        (1.0 / (1.0 - f64::from(self.p))) as f32
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    vectors: u32,
+    first_vector: u32,
+    per_sample: u32,
+    layer: u32,
+    threshold: u32,
+    scale: f32,
+}
+
+impl Op for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_inputs(self.name(), inputs, 2..=2)?;
+        expect_f32(self.name(), &inputs[..1])?;
+        if inputs[1] != TensorType::u32([4]) {
+            let shapes = inputs.iter().map(|t| &t.shape);
+            let problem = format!("the counter must be u32[4], is {}", inputs[1]);
+            return Err(Error::shape(self.name(), shapes, problem));
+        }
+        if !(0.0..1.0).contains(&self.p) {
+            return Err(Error::setting("dropout p", self.p, "give at least 0 and less than 1"));
+        }
+        Ok(inputs[..1].to_vec())
+    }
+
+    fn cost(&self, types: &Types) -> Cost {
+        Cost::with_flops(types, types.outputs[0].elements() as u64)
+    }
+
+    fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
+        g.emit_grad(0, *self, &[g.grad_output(0)?, g.input(1)])
+    }
+
+    fn in_place(&self) -> &'static [(usize, usize)] {
+        &[(0, 0)]
+    }
+
+    fn reference(&self, io: &mut Arrays<'_>) {
+        let [seed_low, seed_high, step, sample_offset] =
+            [0, 1, 2, 3].map(|i| io.inputs[1].data[i] as u32);
+        let first = u64::from(sample_offset) * io.inputs[0].shape.per_sample() as u64;
+        for (i, &x) in io.inputs[0].data.iter().enumerate() {
+            let element = first + i as u64;
+            let block = (element / 4) as u32;
+            let words = philox4x32([block, self.layer, step, 0], [seed_low, seed_high]);
+            if uniform(words[(element % 4) as usize]) >= self.p {
+                io.outputs[0].data[i] = x / (1.0 - f64::from(self.p));
+            }
+        }
+    }
+
+    fn cpu(&self, io: &mut CpuTensors<'_>) {
+        const CHUNK: usize = 4096;
+        let &[low, high, step, sample_offset] = as_u32(io.inputs[1]) else { return };
+        let first = u64::from(sample_offset) * io.types.inputs[0].shape.per_sample() as u64;
+        let (threshold, scale) = (self.threshold(), self.scale());
+        let factors = |block: u64| {
+            philox4x32([block as u32, self.layer, step, 0], [low, high])
+                .map(|word| if word >> 8 >= threshold { scale } else { 0.0 })
+        };
+        io.outputs[0].par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, part)| {
+            let start = first + (chunk * CHUNK) as u64;
+            // The elements before the first whole block, and then block by block.
+            let before = (start.wrapping_neg() % 4).min(part.len() as u64) as usize;
+            let (head, rest) = part.split_at_mut(before);
+            let skipped = (start % 4) as usize;
+            scale_by(head, &factors(start / 4)[skipped..]);
+            for (block, part) in (start.div_ceil(4)..).zip(rest.chunks_mut(4)) {
+                scale_by(part, &factors(block));
+            }
+        });
+    }
+
+    fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
+        let per_sample = types.inputs[0].shape.per_sample() as u32;
+        let dispatches = adapter.chunks(types.outputs[0].elements()).into_iter().map(|range| {
+            let vectors = range.len().div_ceil(4);
+            Dispatch::new(crate::shader!("dropout/dropout.wgsl"))
+                .bind_range("data", Operand::Output(0), range.clone())
+                .bind("counter", Operand::Input(1))
+                .params(&Params {
+                    vectors: vectors as u32,
+                    first_vector: (range.start / 4) as u32,
+                    per_sample,
+                    layer: self.layer,
+                    threshold: self.threshold(),
+                    scale: self.scale(),
+                })
+                .threads(vectors)
+        });
+        Ok(vec![Variant::new("vec4", dispatches.collect())])
+    }
+}
+
+/// A dropped element becomes 0 whatever it was.
+fn scale_by(part: &mut [f32], factors: &[f32]) {
+    for (x, &factor) in part.iter_mut().zip(factors) {
+        *x = if factor == 0.0 { 0.0 } else { *x * factor };
+    }
+}

@@ -1,0 +1,140 @@
+//! Samples for the softmax family.
+
+use super::{Softmax, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, TopK};
+use crate::ops::case::{Case, Draw, ErrorCase, forward};
+use crate::tensor::{Tensor, TensorType};
+
+/// Batch and classes: equal and distinct, one sample, one class, not whole vectors, more rows than
+/// a workgroup holds, as many classes as ImageNet.
+const SIZES: [[usize; 2]; 8] =
+    [[4, 4], [7, 10], [1, 10], [3, 1], [130, 17], [4, 1000], [1500, 10], [5, 37]];
+
+fn label([batch, classes]: [usize; 2]) -> String {
+    format!("{batch} samples, {classes} classes")
+}
+
+/// Logits up to 10,000 in size, of which none may overflow.
+fn extreme(draw: &mut Draw) -> Tensor {
+    draw.uniform([6, 12], -1e4, 1e4)
+}
+
+/// Small whole numbers: every row has equal logits.
+fn ties(draw: &mut Draw, [batch, classes]: [usize; 2]) -> Tensor {
+    let data = (0..batch * classes).map(|_| draw.size(0, 3) as f32).collect();
+    Tensor::f32([batch, classes], data).unwrap_or_else(|_| Tensor::scalar(0.0))
+}
+
+fn with_labels(logits: Tensor, draw: &mut Draw) -> Vec<Tensor> {
+    let (batch, classes) = (logits.shape().dims()[0], logits.shape().dims()[1]);
+    vec![logits, draw.labels(batch, classes)]
+}
+
+fn random_size(draw: &mut Draw) -> [usize; 2] {
+    [draw.size(1, 20), draw.size(1, 60)]
+}
+
+fn cross_entropy_case(size: [usize; 2], draw: &mut Draw) -> Case {
+    let logits = draw.normal(size);
+    Case::new(label(size), SoftmaxCrossEntropy, with_labels(logits, draw)).differentiable([0])
+}
+
+pub(super) fn cross_entropy(draw: &mut Draw) -> Vec<Case> {
+    let mut cases: Vec<_> = SIZES.iter().map(|&size| cross_entropy_case(size, draw)).collect();
+    let logits = extreme(draw);
+    cases.push(Case::new("logits to 1e4", SoftmaxCrossEntropy, with_labels(logits, draw)));
+    cases
+}
+
+pub(super) fn random_cross_entropy(draw: &mut Draw) -> Case {
+    let size = random_size(draw);
+    cross_entropy_case(size, draw)
+}
+
+pub(super) fn cross_entropy_errors() -> Vec<ErrorCase> {
+    let (logits, labels) = (TensorType::f32([3, 4]), TensorType::u32([3]));
+    let case = |inputs, says| ErrorCase::new(SoftmaxCrossEntropy, inputs, says);
+    vec![
+        case(vec![logits.clone()], "takes 2 inputs"),
+        case(vec![TensorType::f32([3]), labels.clone()], "[batch, classes]"),
+        case(vec![TensorType::f32([3, 2, 2]), labels.clone()], "[batch, classes]"),
+        case(vec![TensorType::f32([3, 0]), labels], "empty"),
+        case(vec![logits.clone(), TensorType::u32([4])], "u32[3]"),
+        case(vec![logits.clone(), TensorType::f32([3])], "u32[3]"),
+        case(vec![logits, TensorType::u32([3, 1])], "u32[3]"),
+    ]
+}
+
+fn grad_case(size: [usize; 2], draw: &mut Draw) -> Case {
+    let mut inputs = with_labels(draw.normal(size), draw);
+    let mut outputs = forward(&SoftmaxCrossEntropy, &inputs);
+    inputs[0] = outputs.remove(1);
+    inputs.push(draw.uniform([1], 0.5, 2.0));
+    Case::new(label(size), SoftmaxCrossEntropyGrad, inputs)
+}
+
+pub(super) fn cross_entropy_grad(draw: &mut Draw) -> Vec<Case> {
+    SIZES.iter().map(|&size| grad_case(size, draw)).collect()
+}
+
+pub(super) fn random_cross_entropy_grad(draw: &mut Draw) -> Case {
+    let size = random_size(draw);
+    grad_case(size, draw)
+}
+
+pub(super) fn cross_entropy_grad_errors() -> Vec<ErrorCase> {
+    let (p, labels, grad) = (TensorType::f32([3, 4]), TensorType::u32([3]), TensorType::f32([1]));
+    let case = |inputs, says| ErrorCase::new(SoftmaxCrossEntropyGrad, inputs, says);
+    vec![
+        case(vec![p.clone(), labels.clone()], "takes 3 inputs"),
+        case(vec![p.clone(), TensorType::u32([2]), grad.clone()], "u32[3]"),
+        case(vec![p, labels, TensorType::f32([3])], "shape [1]"),
+    ]
+}
+
+fn softmax_case(size: [usize; 2], draw: &mut Draw) -> Case {
+    Case::new(label(size), Softmax, vec![draw.normal(size)])
+}
+
+pub(super) fn softmax(draw: &mut Draw) -> Vec<Case> {
+    let mut cases: Vec<_> = SIZES.iter().map(|&size| softmax_case(size, draw)).collect();
+    cases.push(Case::new("logits to 1e4", Softmax, vec![extreme(draw)]));
+    cases
+}
+
+pub(super) fn random_softmax(draw: &mut Draw) -> Case {
+    let size = random_size(draw);
+    softmax_case(size, draw)
+}
+
+pub(super) fn softmax_errors() -> Vec<ErrorCase> {
+    vec![
+        ErrorCase::new(Softmax, vec![], "takes 1 inputs"),
+        ErrorCase::new(Softmax, vec![TensorType::u32([2, 2])], "must be f32"),
+        ErrorCase::new(Softmax, vec![TensorType::f32([2, 2, 1, 1])], "[batch, classes]"),
+    ]
+}
+
+fn top_k_case(k: usize, size: [usize; 2], draw: &mut Draw) -> Case {
+    let logits = if draw.flip() { draw.normal(size) } else { ties(draw, size) };
+    Case::new(format!("{}, k {k}", label(size)), TopK { k }, with_labels(logits, draw))
+}
+
+pub(super) fn top_k(draw: &mut Draw) -> Vec<Case> {
+    let every = [1, 5].into_iter().flat_map(|k| SIZES.iter().map(move |&size| (k, size)));
+    every.map(|(k, size)| top_k_case(k, size, draw)).collect()
+}
+
+pub(super) fn random_top_k(draw: &mut Draw) -> Case {
+    let (k, size) = (draw.size(1, 8), random_size(draw));
+    top_k_case(k, size, draw)
+}
+
+pub(super) fn top_k_errors() -> Vec<ErrorCase> {
+    let (logits, labels) = (TensorType::f32([3, 4]), TensorType::u32([3]));
+    vec![
+        ErrorCase::new(TopK { k: 0 }, vec![logits.clone(), labels.clone()], "at least 1"),
+        ErrorCase::new(TopK { k: 1 }, vec![logits.clone()], "takes 2 inputs"),
+        ErrorCase::new(TopK { k: 1 }, vec![logits, TensorType::u32([1])], "u32[3]"),
+        ErrorCase::new(TopK { k: 1 }, vec![TensorType::f32([3]), labels], "[batch, classes]"),
+    ]
+}

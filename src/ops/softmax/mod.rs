@@ -1,0 +1,137 @@
+//! Softmax, its cross-entropy with labels, and how often the label is among the likeliest classes.
+
+mod cases;
+mod cross_entropy;
+mod probabilities;
+mod top_k;
+
+pub use cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
+pub use probabilities::Softmax;
+pub use top_k::TopK;
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::kernel::{Adapter, Dispatch, Operand, Variant};
+use crate::ops::registry::Entry;
+use crate::tensor::{DType, TensorType};
+
+/// The ops of this folder.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "softmax_cross_entropy",
+        formula: "loss = mean over n of -log p[n, label[n]], p = softmax(logits)",
+        source: "Bishop 2006, section 4.3.4",
+        cases: cases::cross_entropy,
+        random: cases::random_cross_entropy,
+        errors: cases::cross_entropy_errors,
+    },
+    Entry {
+        name: "softmax_cross_entropy_grad",
+        formula: "grad_logits = (p - onehot(labels)) * grad_loss / n",
+        source: "Bishop 2006, equation 4.109",
+        cases: cases::cross_entropy_grad,
+        random: cases::random_cross_entropy_grad,
+        errors: cases::cross_entropy_grad_errors,
+    },
+    Entry {
+        name: "softmax",
+        formula: "p[n, c] = exp(x[n, c]) / sum over j of exp(x[n, j])",
+        source: "Bridle 1990",
+        cases: cases::softmax,
+        random: cases::random_softmax,
+        errors: cases::softmax_errors,
+    },
+    Entry {
+        name: "top_k",
+        formula: "the number of samples whose label is among the k largest logits",
+        source: "Russakovsky et al. 2015, section 4.1 (top-5)",
+        cases: cases::top_k,
+        random: cases::random_top_k,
+        errors: cases::top_k_errors,
+    },
+];
+
+/// Batch and classes of `[batch, classes]` values, with labels `u32` `[batch]` where given.
+fn classes(
+    op: &'static str,
+    inputs: &[TensorType],
+    labels: Option<&TensorType>,
+) -> Result<[usize; 2]> {
+    let refuse = |problem: String| Error::shape(op, inputs.iter().map(|t| &t.shape), problem);
+    let [batch, classes] = *inputs[0].dims() else {
+        return Err(refuse("the first input must be [batch, classes]".into()));
+    };
+    match labels {
+        Some(labels) if labels.dtype != DType::U32 || labels.dims() != [batch] => {
+            Err(refuse(format!("the labels must be u32[{batch}], are {labels}")))
+        }
+        _ => Ok([batch, classes]),
+    }
+}
+
+/// How many rows make a job that is worth waking a thread for.
+fn rows_per_job(classes: usize) -> usize {
+    (4096 / classes).max(1)
+}
+
+/// Invocations of a workgroup of the kernels that take a row each.
+const WIDTH: usize = 64;
+
+/// Variants of a kernel that works on rows of `classes` elements, with one or several invocations a
+/// row: few classes do not fill a workgroup, many keep one invocation busy for long. `rows` makes
+/// the dispatch for a part of the rows, `last` those that follow, from workspace 0 of one element a
+/// row.
+fn by_rows(
+    op: &'static str,
+    adapter: &Adapter,
+    [batch, classes]: [usize; 2],
+    rows: impl Fn(Range<usize>) -> Dispatch,
+    last: impl Fn() -> Option<Dispatch>,
+) -> Result<Vec<Variant>> {
+    let chunks = adapter.chunk_items(op, batch, &[classes])?;
+    if batch > adapter.max_binding_elements() {
+        return Err(Error::Memory {
+            what: format!("one number a sample in {op}"),
+            needed: 4 * batch as u64,
+            device: adapter.name.clone(),
+            available: adapter.max_binding_bytes,
+            remedy: "use a smaller batch".into(),
+        });
+    }
+    let variant = |name, lanes: usize| {
+        let dispatches = chunks.iter().map(|chunk| {
+            rows(chunk.clone())
+                .constant("LANES", lanes as u32)
+                .constant("WIDTH", WIDTH as u32)
+                .groups(chunk.len().div_ceil(WIDTH / lanes))
+        });
+        let dispatches = dispatches.chain(last()).collect();
+        Variant { name, dispatches, workspace: vec![TensorType::f32([batch])] }
+    };
+    let lanes = classes.div_ceil(8).next_power_of_two().min(WIDTH);
+    if lanes == 1 {
+        return Ok(vec![variant("lane", 1)]);
+    }
+    let mut variants = vec![variant("lanes", lanes), variant("lane", 1)];
+    if adapter.is_software() {
+        variants.reverse();
+    }
+    Ok(variants)
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct SumParams {
+    count: u32,
+    factor: f32,
+}
+
+/// The dispatch that writes `factor` times the sum of workspace 0 to output 0, in fixed order.
+fn sum(count: usize, factor: f32) -> Dispatch {
+    Dispatch::new(crate::shader!("softmax/sum.wgsl"))
+        .bind("values", Operand::Workspace(0))
+        .bind("output", Operand::Output(0))
+        .params(&SumParams { count: count as u32, factor })
+        .groups(1)
+}
