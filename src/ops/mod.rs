@@ -7,10 +7,12 @@
 pub mod case;
 pub mod dropout;
 pub mod elementwise;
+pub mod gemm;
 mod op;
 pub mod optim;
 pub mod parallel;
 pub mod pool;
+pub mod reduce;
 pub mod registry;
 pub mod softmax;
 

@@ -1,7 +1,7 @@
 //! The list of all ops. Tests, benches and the documentation iterate it.
 
 use super::case::{Case, Draw, ErrorCase};
-use super::{dropout, elementwise, optim, pool, softmax};
+use super::{dropout, elementwise, gemm, optim, pool, reduce, softmax};
 
 /// What the registry knows about an op.
 #[derive(Clone, Copy)]
@@ -23,9 +23,11 @@ pub struct Entry {
 /// All families of ops. A new folder adds one line here.
 pub const FAMILIES: &[&[Entry]] = &[
     dropout::ENTRIES,
-    elementwise::ENTRIES, //
+    elementwise::ENTRIES,
+    gemm::ENTRIES,
     optim::ENTRIES,
     pool::ENTRIES,
+    reduce::ENTRIES,
     softmax::ENTRIES,
 ];
 
