@@ -1,6 +1,8 @@
 //! gabor trains convolutional neural networks with WGSL compute shaders through wgpu, on any GPU
 //! without CUDA, and on the CPU where there is no GPU.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 mod cpu;
 pub mod data;
 pub mod device;

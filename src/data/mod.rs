@@ -60,6 +60,13 @@ pub struct Source {
     pub augment: Augment,
 }
 
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (train, test) = (self.train.len(), self.test.len());
+        write!(f, "Source({}: {train} to train on, {test} to test on)", self.train.name())
+    }
+}
+
 /// One kind of data set that [`open`] knows.
 struct Kind {
     /// The name, or for sets that live in a folder `name:DIR`.

@@ -314,7 +314,7 @@ impl Trainer {
             LoaderConfig {
                 seed: self.options.seed,
                 shuffle: true,
-                augment: Some(source.augment),
+                augment: Some(source.augment.clone()),
                 ..LoaderConfig::new(self.options.batch, source.normalise.clone())
             },
         )?;
