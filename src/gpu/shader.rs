@@ -12,6 +12,7 @@ use crate::kernel::{Constant, Shader};
 /// The files under `shaders/lib/`.
 const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/index.wgsl"),
+    crate::kernel::shader!("lib/inverse_power.wgsl"),
     crate::kernel::shader!("lib/philox.wgsl"),
     crate::kernel::shader!("lib/windows.wgsl"),
 ];

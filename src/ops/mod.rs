@@ -7,6 +7,7 @@
 pub mod case;
 pub mod dropout;
 pub mod elementwise;
+pub mod lrn;
 mod op;
 pub mod optim;
 pub mod parallel;

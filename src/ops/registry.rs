@@ -1,7 +1,7 @@
 //! The list of all ops. Tests, benches and the documentation iterate it.
 
 use super::case::{Case, Draw, ErrorCase};
-use super::{dropout, elementwise, optim, pool, softmax};
+use super::{dropout, elementwise, lrn, optim, pool, softmax};
 
 /// What the registry knows about an op.
 #[derive(Clone, Copy)]
@@ -23,7 +23,8 @@ pub struct Entry {
 /// All families of ops. A new folder adds one line here.
 pub const FAMILIES: &[&[Entry]] = &[
     dropout::ENTRIES,
-    elementwise::ENTRIES, //
+    elementwise::ENTRIES,
+    lrn::ENTRIES,
     optim::ENTRIES,
     pool::ENTRIES,
     softmax::ENTRIES,
