@@ -13,6 +13,7 @@ use crate::kernel::{Constant, Shader};
 const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/gemm.wgsl"),
     crate::kernel::shader!("lib/index.wgsl"),
+    crate::kernel::shader!("lib/inverse_power.wgsl"),
     crate::kernel::shader!("lib/philox.wgsl"),
     crate::kernel::shader!("lib/windows.wgsl"),
 ];

@@ -8,6 +8,7 @@ pub mod case;
 pub mod dropout;
 pub mod elementwise;
 pub mod gemm;
+pub mod lrn;
 mod op;
 pub mod optim;
 pub mod parallel;
