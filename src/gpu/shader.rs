@@ -10,9 +10,8 @@ use crate::error::{Error, Result};
 use crate::kernel::{Constant, Shader};
 
 /// The files under `shaders/lib/`.
-const LIBRARY: &[Shader] = &[
-    crate::kernel::shader!("lib/index.wgsl"), //
-];
+const LIBRARY: &[Shader] =
+    &[crate::kernel::shader!("lib/index.wgsl"), crate::kernel::shader!("lib/conv.wgsl")];
 
 /// A shader ready to be dispatched.
 #[derive(Debug)]

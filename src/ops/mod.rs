@@ -5,9 +5,12 @@
 //! op keeps them in one file. Gradients are ops like any other.
 
 pub mod case;
+pub mod conv;
 pub mod elementwise;
+pub mod gemm;
 mod op;
 pub mod parallel;
+pub mod reduce;
 pub mod registry;
 
 pub use op::{

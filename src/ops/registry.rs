@@ -1,7 +1,7 @@
 //! The list of all ops. Tests, benches and the documentation iterate it.
 
 use super::case::{Case, Draw, ErrorCase};
-use super::elementwise;
+use super::{conv, elementwise, reduce};
 
 /// What the registry knows about an op.
 #[derive(Clone, Copy)]
@@ -21,9 +21,7 @@ pub struct Entry {
 }
 
 /// All families of ops. A new folder adds one line here.
-pub const FAMILIES: &[&[Entry]] = &[
-    elementwise::ENTRIES, //
-];
+pub const FAMILIES: &[&[Entry]] = &[elementwise::ENTRIES, conv::ENTRIES, reduce::ENTRIES];
 
 /// All ops.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {

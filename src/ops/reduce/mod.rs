@@ -1,0 +1,19 @@
+//! Sums over axes of a tensor.
+
+mod cases;
+mod channel_sum;
+pub(crate) mod parts;
+
+pub use channel_sum::ChannelSum;
+
+use crate::ops::registry::Entry;
+
+/// The ops of this folder.
+pub const ENTRIES: &[Entry] = &[Entry {
+    name: "channel_sum",
+    formula: "y[c] = sum over n and all later axes of x[n,c,...]",
+    source: "",
+    cases: cases::channel_sum,
+    random: cases::random_channel_sum,
+    errors: cases::channel_sum_errors,
+}];

@@ -1,0 +1,50 @@
+//! The second stage of sums that are computed in parts.
+
+use std::ops::Range;
+
+use crate::kernel::{Adapter, Dispatch, Operand};
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    length: u32,
+    parts: u32,
+    output_start: u32,
+    accumulate: u32,
+}
+
+/// Adds the `parts` rows of workspace `sums`, in order, to the elements `range` of output 0, or writes
+/// their sum there unless `accumulate`. The rows are as long as the range.
+pub(crate) fn add_parts(
+    sums: usize,
+    parts: usize,
+    range: &Range<usize>,
+    accumulate: bool,
+) -> Dispatch {
+    let (bound, start) = aligned(range.clone());
+    Dispatch::new(crate::kernel::shader!("reduce/add_parts.wgsl"))
+        .bind_range("sums", Operand::Workspace(sums), 0..parts * range.len())
+        .bind_range("output", Operand::Output(0), bound)
+        .params(&Params {
+            length: range.len() as u32,
+            parts: parts as u32,
+            output_start: start as u32,
+            accumulate: accumulate.into(),
+        })
+        .threads(range.len())
+}
+
+/// `range` extended to an aligned start, for a binding, and where it starts within that.
+pub(crate) fn aligned(range: Range<usize>) -> (Range<usize>, usize) {
+    let start = range.start - range.start % Adapter::ALIGNMENT;
+    (start..range.end, range.start - start)
+}
+
+/// How many items of `size` elements fit a binding wherever their range starts.
+pub(crate) fn fitting(adapter: &Adapter, size: usize, items: usize) -> usize {
+    let max = adapter.max_binding_elements();
+    if items.checked_mul(size).is_some_and(|all| all <= max) {
+        return items;
+    }
+    (max - (Adapter::ALIGNMENT - 1)) / size.max(1)
+}
