@@ -5,6 +5,7 @@
 //! op keeps them in one file. Gradients are ops like any other.
 
 pub mod case;
+pub mod conv;
 pub mod dropout;
 pub mod elementwise;
 pub mod gemm;

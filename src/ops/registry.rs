@@ -21,6 +21,7 @@ pub struct Entry {
 
 /// All families of ops. A new folder adds one line here.
 pub const FAMILIES: &[&[Entry]] = &[
+    super::conv::ENTRIES,
     super::dropout::ENTRIES,
     super::elementwise::ENTRIES,
     super::gemm::ENTRIES,

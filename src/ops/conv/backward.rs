@@ -76,7 +76,8 @@ impl Op for Conv2dGradInput {
         let [batch, ..] = nchw(self.name(), &inputs[0])?;
         let shapes = || inputs.iter().map(|t| &t.shape);
         let Ok([_, group_inputs, ..]) = <[usize; 4]>::try_from(inputs[1].dims()) else {
-            let problem = "the weight must be [outputs, channels / groups, kernel height, kernel width]";
+            let problem =
+                "the weight must be [outputs, channels / groups, kernel height, kernel width]";
             return Err(Error::shape(self.name(), shapes(), problem));
         };
         let channels = group_inputs.checked_mul(self.conv.groups);
@@ -157,7 +158,8 @@ impl Op for Conv2dGradWeight {
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
-        let (input, weight, grad) = (io.inputs[0].dims(), io.outputs[0].dims(), io.inputs[1].dims());
+        let (input, weight, grad) =
+            (io.inputs[0].dims(), io.outputs[0].dims(), io.inputs[1].dims());
         let g = Geometry::of(&self.conv, input, weight, grad);
         reference::grad_weight(&g, io);
     }

@@ -17,8 +17,7 @@ struct Sample {
     bias: bool,
 }
 
-const PLAIN: Conv2d =
-    Conv2d { stride: [1, 1], padding: [0; 4], dilation: [1, 1], groups: 1 };
+const PLAIN: Conv2d = Conv2d { stride: [1, 1], padding: [0; 4], dilation: [1, 1], groups: 1 };
 
 fn samples() -> Vec<Sample> {
     let sample = |label, input, outputs, kernel, conv| Sample {
@@ -39,49 +38,67 @@ fn samples() -> Vec<Sample> {
         },
         sample("one of everything", [1, 1, 1, 1], 1, [1, 1], PLAIN),
         sample("1x1 kernel", [3, 6, 5, 7], 10, [1, 1], PLAIN),
-        sample("1x1 kernel, groups, stride 2", [2, 6, 5, 7], 4, [1, 1], Conv2d {
-            stride: [2, 2],
-            groups: 2,
-            ..PLAIN
-        }),
+        sample(
+            "1x1 kernel, groups, stride 2",
+            [2, 6, 5, 7],
+            4,
+            [1, 1],
+            Conv2d { stride: [2, 2], groups: 2, ..PLAIN },
+        ),
         sample("1x1 kernel, padding", [1, 3, 4, 4], 2, [1, 1], padded),
         sample("kernel as large as the input", [5, 3, 6, 4], 7, [6, 4], PLAIN),
         sample("two groups", [2, 10, 6, 9], 6, [3, 3], padded.groups(2)),
         sample("depthwise", [2, 9, 8, 5], 9, [3, 3], padded.groups(9)),
         sample("depthwise, two outputs a channel", [1, 5, 6, 7], 10, [3, 2], PLAIN.groups(5)),
-        sample("everything asymmetric", [2, 4, 13, 11], 6, [3, 2], Conv2d {
-            stride: [2, 3],
-            padding: [0, 3, 2, 1],
-            dilation: [3, 2],
-            groups: 2,
-        }),
-        sample("stride larger than the kernel", [2, 3, 11, 14], 5, [2, 3], Conv2d {
-            stride: [3, 5],
-            ..PLAIN
-        }),
-        sample("pixels that no window covers at the end", [1, 2, 8, 9], 3, [3, 3], Conv2d {
-            stride: [4, 4],
-            ..PLAIN
-        }),
-        sample("padding as large as the kernel", [1, 2, 3, 4], 3, [2, 2], Conv2d {
-            padding: [2, 2, 3, 2],
-            ..PLAIN
-        }),
-        sample("dilation", [1, 3, 12, 10], 4, [3, 3], Conv2d {
-            dilation: [2, 3],
-            padding: [2, 2, 3, 3],
-            ..PLAIN
-        }),
-        sample("AlexNet's first layer", [2, 3, 31, 35], 8, [11, 11], Conv2d {
-            stride: [4, 4],
-            padding: [2; 4],
-            ..PLAIN
-        }),
-        sample("5x5, as AlexNet's second layer", [1, 8, 13, 13], 12, [5, 5], Conv2d {
-            padding: [2; 4],
-            groups: 2,
-            ..PLAIN
-        }),
+        sample(
+            "everything asymmetric",
+            [2, 4, 13, 11],
+            6,
+            [3, 2],
+            Conv2d { stride: [2, 3], padding: [0, 3, 2, 1], dilation: [3, 2], groups: 2 },
+        ),
+        sample(
+            "stride larger than the kernel",
+            [2, 3, 11, 14],
+            5,
+            [2, 3],
+            Conv2d { stride: [3, 5], ..PLAIN },
+        ),
+        sample(
+            "pixels that no window covers at the end",
+            [1, 2, 8, 9],
+            3,
+            [3, 3],
+            Conv2d { stride: [4, 4], ..PLAIN },
+        ),
+        sample(
+            "padding as large as the kernel",
+            [1, 2, 3, 4],
+            3,
+            [2, 2],
+            Conv2d { padding: [2, 2, 3, 2], ..PLAIN },
+        ),
+        sample(
+            "dilation",
+            [1, 3, 12, 10],
+            4,
+            [3, 3],
+            Conv2d { dilation: [2, 3], padding: [2, 2, 3, 3], ..PLAIN },
+        ),
+        sample(
+            "AlexNet's first layer",
+            [2, 3, 31, 35],
+            8,
+            [11, 11],
+            Conv2d { stride: [4, 4], padding: [2; 4], ..PLAIN },
+        ),
+        sample(
+            "5x5, as AlexNet's second layer",
+            [1, 8, 13, 13],
+            12,
+            [5, 5],
+            Conv2d { padding: [2; 4], groups: 2, ..PLAIN },
+        ),
         sample("more outputs than a tile", [1, 5, 9, 9], 70, [3, 3], padded),
         sample("more channels than a tile", [1, 67, 5, 6], 9, [3, 3], padded),
         sample("more pixels than a tile", [1, 2, 40, 27], 3, [3, 3], padded),

@@ -23,7 +23,8 @@ impl Conv2d {
             <[usize; 4]>::try_from(weight.dims())
         else {
             return fail(
-                "the weight must be [outputs, channels / groups, kernel height, kernel width]".into(),
+                "the weight must be [outputs, channels / groups, kernel height, kernel width]"
+                    .into(),
             );
         };
         let groups = self.groups;

@@ -99,7 +99,9 @@ impl Geometry {
 
     /// Whether the columns of the matrix product are the input itself.
     pub fn is_pointwise(&self) -> bool {
-        self.kernel == [1, 1] && self.stride == [1, 1] && self.input == self.output
+        self.kernel == [1, 1]
+            && self.stride == [1, 1]
+            && self.input == self.output
             && self.padding == [0, 0]
     }
 }
@@ -108,14 +110,14 @@ impl Geometry {
 const AXES: [&str; 2] = ["height", "width"];
 
 /// The extents of a convolution's output, or what is wrong. `shapes` go into the message.
-pub(super) fn output_extents<'a>(
+pub(super) fn output_extents(
     op: &'static str,
     conv: &Conv2d,
     input: [usize; 2],
     kernel: [usize; 2],
-    shapes: impl IntoIterator<Item = &'a Shape> + Clone,
+    shapes: [&Shape; 2],
 ) -> Result<[usize; 2]> {
-    let fail = |problem: String| Err(Error::shape(op, shapes.clone(), problem));
+    let fail = |problem: String| Err(Error::shape(op, shapes, problem));
     let [top, bottom, left, right] = conv.padding;
     let sides = [[top, bottom], [left, right]];
     let mut output = [0; 2];

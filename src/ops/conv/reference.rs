@@ -28,8 +28,9 @@ fn each_product(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
                                 }
                                 let (h, w) = (h - g.padding[0], w - g.padding[1]);
                                 let input = ((n * g.inputs() + channel) * height + h) * width + w;
-                                let weight =
-                                    ((o * g.group_inputs + c) * kernel_height + u) * kernel_width + v;
+                                let weight = ((o * g.group_inputs + c) * kernel_height + u)
+                                    * kernel_width
+                                    + v;
                                 f(output, input, weight);
                             }
                         }

@@ -34,7 +34,13 @@ fn cut(g: &Geometry) -> Cut {
     let ranges = g.depth().div_ceil(depth);
     let parts = TASKS.div_ceil(g.groups * ranges).min(g.batch);
     let images = g.batch.div_ceil(parts);
-    Cut { depth, ranges, images, parts: g.batch.div_ceil(images), pixels: 512.min(g.output_pixels()) }
+    Cut {
+        depth,
+        ranges,
+        images,
+        parts: g.batch.div_ceil(images),
+        pixels: 512.min(g.output_pixels()),
+    }
 }
 
 impl Cut {
@@ -64,7 +70,9 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
     if partials.is_empty() {
         let groups = grad_weight.chunks_mut(g.group_outputs * g.depth()).enumerate();
         let tasks = groups.map(|(group, sum)| Task { group, depth: 0..g.depth(), part: 0, sum });
-        share_out(scratch, cut.slot_len(), tasks, |slot, task| task.run(g, &cut, input, grad, slot));
+        share_out(scratch, cut.slot_len(), tasks, |slot, task| {
+            task.run(g, &cut, input, grad, slot);
+        });
         return;
     }
     let tasks = tasks(g, &cut, partials);

@@ -32,11 +32,7 @@ fn image_row(g: &Geometry, i: usize, u: usize) -> Option<usize> {
 
 /// Calls `f(i, columns, place)` for the parts of output rows that `pixels` cover; `place` counts from
 /// the start of `pixels`.
-fn each_row(
-    g: &Geometry,
-    pixels: &Range<usize>,
-    mut f: impl FnMut(usize, Range<usize>, usize),
-) {
+fn each_row(g: &Geometry, pixels: &Range<usize>, mut f: impl FnMut(usize, Range<usize>, usize)) {
     let width = g.output[1];
     let mut at = pixels.start;
     while at < pixels.end {
