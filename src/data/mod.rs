@@ -1,7 +1,7 @@
 //! Data sets of labelled images, their augmentation, and the loader that makes batches of them.
 //!
 //! [`open`] finds a data set by name. A new one is a file in this folder that makes a [`Source`],
-//! and a line in [`SOURCES`].
+//! and a line in the list that it looks through, `SOURCES`.
 
 use std::path::Path;
 use std::sync::Arc;
