@@ -95,5 +95,5 @@ pub fn alexnet_small(input: [usize; 3], classes: usize) -> Model {
         .with(Linear::new(256))
         .with(Activation::RELU)
         .with(Dropout::new(0.5))
-        .with(Linear::new(classes))
+        .with(Linear::new(classes).weight_init(Init::Normal(0.01)))
 }
