@@ -167,7 +167,7 @@ fn cpu_plane(g: &Geometry, input: &[f32], output: &mut [f32], indices: &mut [u32
                         .zip(values.iter().step_by(s))
                         .enumerate()
                         .for_each(|(o, ((best, index), &value))| {
-                            keep(best, index, value, at + (o * s) as u32)
+                            keep(best, index, value, at + (o * s) as u32);
                         }),
                 }
             }
