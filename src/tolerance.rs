@@ -23,7 +23,9 @@ impl Tolerance {
     /// arithmetic, is the bound, but for what is lost where two values near `value` are subtracted
     /// and divided by `step`.
     pub fn finite_difference(value: f64, step: f64) -> Self {
-        Tolerance { rtol: 2e-6, atol: 16.0 * f64::EPSILON * value.abs() / step }
+        // Never 0, so that 0 is within the tolerance of 0.
+        let atol = 16.0 * f64::EPSILON * value.abs() / step + f64::from(f32::MIN_POSITIVE);
+        Tolerance { rtol: 2e-6, atol }
     }
 
     /// This many times as wide, for a chain of that many ops.
@@ -84,5 +86,6 @@ mod tests {
             t.check([1.0, f64::NAN, 0.0, 100.0], &reference).unwrap_err().contains("element 1")
         );
         assert!(t.check([1.0], &reference).is_err());
+        assert!(Tolerance::finite_difference(0.0, 1e-5).check([0.0], &[0.0]).is_ok());
     }
 }

@@ -3,7 +3,7 @@
 // input   [planes, height, width], planes = batch * channels
 // output  [planes, output_height, output_width]
 //
-// Windows start at (y * stride_height - top, x * stride_width - left) and are cut to the input. The
+// Windows start at (y * STRIDE_HEIGHT - top, x * STRIDE_WIDTH - left) and are cut to the input. The
 // divisor is the number of positions in the window, with COUNT_PADDING those in the padding too. One
 // invocation computes one output element; `items` is the number of them.
 
@@ -11,6 +11,10 @@
 // import lib/windows.wgsl
 
 const WIDTH: u32 = 64u;
+const WINDOW_HEIGHT: u32 = 3u;
+const WINDOW_WIDTH: u32 = 3u;
+const STRIDE_HEIGHT: u32 = 2u;
+const STRIDE_WIDTH: u32 = 2u;
 const COUNT_PADDING: bool = true;
 
 struct Params {
@@ -19,10 +23,6 @@ struct Params {
     width: u32,
     output_height: u32,
     output_width: u32,
-    window_height: u32,
-    window_width: u32,
-    stride_height: u32,
-    stride_width: u32,
     top: u32,
     left: u32,
     bottom: u32,
@@ -35,16 +35,16 @@ struct Params {
 
 fn divisor(window_row: u32, window_column: u32) -> f32 {
     let rows = counted(
-        window_row * params.stride_height,
-        params.window_height,
+        window_row * STRIDE_HEIGHT,
+        WINDOW_HEIGHT,
         params.top,
         params.height,
         params.bottom,
         COUNT_PADDING,
     );
     let columns = counted(
-        window_column * params.stride_width,
-        params.window_width,
+        window_column * STRIDE_WIDTH,
+        WINDOW_WIDTH,
         params.left,
         params.width,
         params.right,
@@ -67,12 +67,12 @@ fn main(
     let window_row = output_row - plane * params.output_height;
     let window_column = i - output_row * params.output_width;
     // In padded coordinates, in which nothing is negative.
-    let y = window_row * params.stride_height;
-    let x = window_column * params.stride_width;
+    let y = window_row * STRIDE_HEIGHT;
+    let x = window_column * STRIDE_WIDTH;
     let first_row = max(y, params.top) - params.top;
-    let end_row = min(y + params.window_height - params.top, params.height);
+    let end_row = min(y + WINDOW_HEIGHT - params.top, params.height);
     let first_column = max(x, params.left) - params.left;
-    let end_column = min(x + params.window_width - params.left, params.width);
+    let end_column = min(x + WINDOW_WIDTH - params.left, params.width);
 
     let base = plane * params.height * params.width;
     var sum = 0.0;

@@ -6,11 +6,16 @@
 // The divisor is the number of positions in the window, with COUNT_PADDING those in the padding too.
 // One invocation computes one element of grad_input, from the windows in row-major order: no
 // atomics, and the same sum every time. `items` is the number of elements.
+// Window and stride are constants, because divisions by an unknown number would take longest here.
 
 // import lib/index.wgsl
 // import lib/windows.wgsl
 
 const WIDTH: u32 = 64u;
+const WINDOW_HEIGHT: u32 = 3u;
+const WINDOW_WIDTH: u32 = 3u;
+const STRIDE_HEIGHT: u32 = 2u;
+const STRIDE_WIDTH: u32 = 2u;
 const COUNT_PADDING: bool = true;
 
 struct Params {
@@ -19,10 +24,6 @@ struct Params {
     width: u32,
     output_height: u32,
     output_width: u32,
-    window_height: u32,
-    window_width: u32,
-    stride_height: u32,
-    stride_width: u32,
     top: u32,
     left: u32,
     bottom: u32,
@@ -35,16 +36,16 @@ struct Params {
 
 fn divisor(window_row: u32, window_column: u32) -> f32 {
     let rows = counted(
-        window_row * params.stride_height,
-        params.window_height,
+        window_row * STRIDE_HEIGHT,
+        WINDOW_HEIGHT,
         params.top,
         params.height,
         params.bottom,
         COUNT_PADDING,
     );
     let columns = counted(
-        window_column * params.stride_width,
-        params.window_width,
+        window_column * STRIDE_WIDTH,
+        WINDOW_WIDTH,
         params.left,
         params.width,
         params.right,
@@ -66,8 +67,8 @@ fn main(
     let plane = row / params.height;
     let y = row - plane * params.height + params.top;
     let x = i - row * params.width + params.left;
-    let rows = covering(y, params.window_height, params.stride_height, params.output_height);
-    let columns = covering(x, params.window_width, params.stride_width, params.output_width);
+    let rows = covering(y, WINDOW_HEIGHT, STRIDE_HEIGHT, params.output_height);
+    let columns = covering(x, WINDOW_WIDTH, STRIDE_WIDTH, params.output_width);
 
     let base = plane * params.output_height * params.output_width;
     var sum = 0.0;

@@ -4,13 +4,17 @@
 // output   [planes, output_height, output_width]
 // indices  as output; row * width + column, the first in row-major order of equal values
 //
-// Windows start at (y * stride_height - top, x * stride_width - left) and are cut to the input: the
+// Windows start at (y * STRIDE_HEIGHT - top, x * STRIDE_WIDTH - left) and are cut to the input: the
 // host sees to it that none is cut to nothing. One invocation computes one output element; `items`
 // is the number of them. The indices save the backward pass from looking for the maxima again.
 
 // import lib/index.wgsl
 
 const WIDTH: u32 = 64u;
+const WINDOW_HEIGHT: u32 = 3u;
+const WINDOW_WIDTH: u32 = 3u;
+const STRIDE_HEIGHT: u32 = 2u;
+const STRIDE_WIDTH: u32 = 2u;
 
 struct Params {
     items: u32,
@@ -18,10 +22,6 @@ struct Params {
     width: u32,
     output_height: u32,
     output_width: u32,
-    window_height: u32,
-    window_width: u32,
-    stride_height: u32,
-    stride_width: u32,
     top: u32,
     left: u32,
     bottom: u32,
@@ -45,12 +45,12 @@ fn main(
     let row = i / params.output_width;
     let plane = row / params.output_height;
     // In padded coordinates, in which nothing is negative.
-    let y = (row - plane * params.output_height) * params.stride_height;
-    let x = (i - row * params.output_width) * params.stride_width;
+    let y = (row - plane * params.output_height) * STRIDE_HEIGHT;
+    let x = (i - row * params.output_width) * STRIDE_WIDTH;
     let first_row = max(y, params.top) - params.top;
-    let end_row = min(y + params.window_height - params.top, params.height);
+    let end_row = min(y + WINDOW_HEIGHT - params.top, params.height);
     let first_column = max(x, params.left) - params.left;
-    let end_column = min(x + params.window_width - params.left, params.width);
+    let end_column = min(x + WINDOW_WIDTH - params.left, params.width);
 
     let base = plane * params.height * params.width;
     var index = first_row * params.width + first_column;

@@ -10,7 +10,7 @@ use crate::ops::registry::Entry;
 use crate::ops::{
     Arrays, Backward, Cost, CpuTensors, Op, Types, as_u32, expect_f32, expect_inputs,
 };
-use crate::philox::{philox4x32, uniform};
+use crate::philox::{BLOCKS, philox4x32, philox4x32_blocks, uniform};
 use crate::tensor::TensorType;
 
 /// The ops of this folder.
@@ -109,23 +109,33 @@ impl Op for Dropout {
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
-        const CHUNK: usize = 4096;
+        // Whole groups of blocks, so that every chunk starts at the same place in a block.
+        const CHUNK: usize = 256 * BLOCKS;
         let &[low, high, step, sample_offset] = as_u32(io.inputs[1]) else { return };
         let first = u64::from(sample_offset) * io.types.inputs[0].shape.per_sample() as u64;
         let (threshold, scale) = (self.threshold(), self.scale());
-        let factors = |block: u64| {
-            philox4x32([block as u32, self.layer, step, 0], [low, high])
-                .map(|word| if word >> 8 >= threshold { scale } else { 0.0 })
-        };
+        // The elements of the first block that belong to the samples before.
+        let skipped = (first % 4) as usize;
         io.outputs[0].par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, part)| {
-            let start = first + (chunk * CHUNK) as u64;
-            // The elements before the first whole block, and then block by block.
-            let before = (start.wrapping_neg() % 4).min(part.len() as u64) as usize;
-            let (head, rest) = part.split_at_mut(before);
-            let skipped = (start % 4) as usize;
-            scale_by(head, &factors(start / 4)[skipped..]);
-            for (block, part) in (start.div_ceil(4)..).zip(rest.chunks_mut(4)) {
-                scale_by(part, &factors(block));
+            let mut block = ((first + (chunk * CHUNK) as u64) / 4) as u32;
+            let (mut words, mut used) = ([0; 4 * BLOCKS], 4 * BLOCKS);
+            let mut rest = part;
+            let mut skip = skipped;
+            while !rest.is_empty() {
+                if used == words.len() {
+                    words = philox4x32_blocks(block, [self.layer, step, 0], [low, high]);
+                    block = block.wrapping_add(BLOCKS as u32);
+                    used = std::mem::take(&mut skip);
+                }
+                let count = rest.len().min(words.len() - used);
+                let (now, later) = rest.split_at_mut(count);
+                for (x, word) in now.iter_mut().zip(&words[used..]) {
+                    // A dropped element becomes 0 whatever it was.
+                    let keep = u32::from(word >> 8 >= threshold).wrapping_neg();
+                    *x = f32::from_bits((*x * scale).to_bits() & keep);
+                }
+                used += count;
+                rest = later;
             }
         });
     }
@@ -148,12 +158,5 @@ impl Op for Dropout {
                 .threads(vectors)
         });
         Ok(vec![Variant::new("vec4", dispatches.collect())])
-    }
-}
-
-/// A dropped element becomes 0 whatever it was.
-fn scale_by(part: &mut [f32], factors: &[f32]) {
-    for (x, &factor) in part.iter_mut().zip(factors) {
-        *x = if factor == 0.0 { 0.0 } else { *x * factor };
     }
 }

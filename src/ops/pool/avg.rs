@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::windows::{Geometry, Params, Windows};
+use super::windows::{Geometry, Windows};
 use super::{by_planes, planes_per_job};
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Dispatch, Operand, Variant};
+use crate::kernel::{Adapter, Operand, Variant};
 use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
 use crate::tensor::TensorType;
 
@@ -161,9 +161,8 @@ impl Op for AvgPool2d {
             ("output", Operand::Output(0), g.output_plane()),
         ];
         let dispatch = |items| {
-            Dispatch::new(crate::kernel::shader!("pool/avg.wgsl"))
+            g.dispatch(crate::kernel::shader!("pool/avg.wgsl"), items)
                 .constant("COUNT_PADDING", self.count_include_pad)
-                .params(&Params::new(&g, items))
         };
         by_planes(self.name(), adapter, planes, &operands, g.output_plane(), dispatch)
     }
@@ -283,9 +282,8 @@ impl Op for AvgPool2dGrad {
             ("grad_input", Operand::Output(0), g.input_plane()),
         ];
         let dispatch = |items| {
-            Dispatch::new(crate::kernel::shader!("pool/avg_grad.wgsl"))
+            g.dispatch(crate::kernel::shader!("pool/avg_grad.wgsl"), items)
                 .constant("COUNT_PADDING", self.pool.count_include_pad)
-                .params(&Params::new(&g, items))
         };
         by_planes(self.name(), adapter, planes, &operands, g.input_plane(), dispatch)
     }

@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::windows::{Geometry, Params, Windows};
+use super::windows::{Geometry, Windows};
 use super::{by_planes, planes_per_job};
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Dispatch, Operand, Variant};
+use crate::kernel::{Adapter, Operand, Variant};
 use crate::ops::{
     Arrays, Backward, Cost, CpuTensors, Op, Types, as_u32, as_u32_mut, expect_f32, expect_inputs,
     nchw,
@@ -134,9 +134,7 @@ impl Op for MaxPool2d {
             ("output", Operand::Output(0), g.output_plane()),
             ("indices", Operand::Output(1), g.output_plane()),
         ];
-        let dispatch = |items| {
-            Dispatch::new(crate::kernel::shader!("pool/max.wgsl")).params(&Params::new(&g, items))
-        };
+        let dispatch = |items| g.dispatch(crate::kernel::shader!("pool/max.wgsl"), items);
         by_planes(self.name(), adapter, planes, &operands, g.output_plane(), dispatch)
     }
 }
@@ -169,7 +167,7 @@ fn cpu_plane(g: &Geometry, input: &[f32], output: &mut [f32], indices: &mut [u32
                         .zip(values.iter().step_by(s))
                         .enumerate()
                         .for_each(|(o, ((best, index), &value))| {
-                            keep(best, index, value, at + (o * s) as u32)
+                            keep(best, index, value, at + (o * s) as u32);
                         }),
                 }
             }
@@ -177,12 +175,13 @@ fn cpu_plane(g: &Geometry, input: &[f32], output: &mut [f32], indices: &mut [u32
     }
 }
 
+/// Takes `value` where it is larger, by masks: a branch would be guessed wrong every other time.
 #[inline(always)]
 fn keep(best: &mut f32, index: &mut u32, value: f32, at: u32) {
     // A NaN is passed on, not lost.
-    let larger = value > *best || value.is_nan();
-    *best = if larger { value } else { *best };
-    *index = if larger { at } else { *index };
+    let larger = u32::from((value > *best) | value.is_nan()).wrapping_neg();
+    *best = f32::from_bits((value.to_bits() & larger) | (best.to_bits() & !larger));
+    *index = (at & larger) | (*index & !larger);
 }
 
 /// `keep` for each `best[o]` and `values[S o]`; the constant stride lets the compiler vectorise.
@@ -190,9 +189,10 @@ fn keep_larger<const S: usize>(best: &mut [f32], index: &mut [u32], values: &[f3
     let whole = best.len().min(values.len() / S);
     let (head, tail) = best.split_at_mut(whole);
     let (head_index, tail_index) = index.split_at_mut(whole);
-    let pairs = head.iter_mut().zip(head_index).zip(values.chunks_exact(S)).enumerate();
-    for (o, ((best, index), value)) in pairs {
-        keep(best, index, value[0], at + (o * S) as u32);
+    for (o, ((best, index), value)) in
+        (0..whole as u32).zip(head.iter_mut().zip(head_index).zip(values.chunks_exact(S)))
+    {
+        keep(best, index, value[0], at + o * S as u32);
     }
     if let (Some(best), Some(index)) = (tail.first_mut(), tail_index.first_mut()) {
         keep(best, index, values[whole * S], at + (whole * S) as u32);
@@ -271,10 +271,7 @@ impl Op for MaxPool2dGrad {
             ("grad_output", Operand::Input(1), g.output_plane()),
             ("grad_input", Operand::Output(0), g.input_plane()),
         ];
-        let dispatch = |items| {
-            Dispatch::new(crate::kernel::shader!("pool/max_grad.wgsl"))
-                .params(&Params::new(&g, items))
-        };
+        let dispatch = |items| g.dispatch(crate::kernel::shader!("pool/max_grad.wgsl"), items);
         by_planes(self.name(), adapter, planes, &operands, g.input_plane(), dispatch)
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::kernel::{Dispatch, Shader};
 use crate::ops::nchw;
 use crate::tensor::TensorType;
 
@@ -131,42 +132,41 @@ impl Geometry {
     }
 }
 
-/// What the pooling shaders are told about the geometry.
+/// What the pooling shaders are told about the geometry, besides their constants.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-pub(super) struct Params {
+struct Params {
     items: u32,
     height: u32,
     width: u32,
     output_height: u32,
     output_width: u32,
-    window_height: u32,
-    window_width: u32,
-    stride_height: u32,
-    stride_width: u32,
     top: u32,
     left: u32,
     bottom: u32,
     right: u32,
 }
 
-impl Params {
-    pub(super) fn new(g: &Geometry, items: usize) -> Self {
-        Params {
-            items: items as u32,
-            height: g.input[0] as u32,
-            width: g.input[1] as u32,
-            output_height: g.output[0] as u32,
-            output_width: g.output[1] as u32,
-            window_height: g.window[0] as u32,
-            window_width: g.window[1] as u32,
-            // A stride beyond any input is only ever multiplied by 0.
-            stride_height: u32::try_from(g.stride[0]).unwrap_or(u32::MAX),
-            stride_width: u32::try_from(g.stride[1]).unwrap_or(u32::MAX),
-            top: g.before[0] as u32,
-            left: g.before[1] as u32,
-            bottom: g.after[0] as u32,
-            right: g.after[1] as u32,
-        }
+impl Geometry {
+    /// A dispatch of a pooling shader over `items` elements, with nothing bound yet.
+    pub(super) fn dispatch(&self, shader: Shader, items: usize) -> Dispatch {
+        // A stride beyond any input is only ever multiplied by 0.
+        let word = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
+        Dispatch::new(shader)
+            .constant("WINDOW_HEIGHT", word(self.window[0]))
+            .constant("WINDOW_WIDTH", word(self.window[1]))
+            .constant("STRIDE_HEIGHT", word(self.stride[0]))
+            .constant("STRIDE_WIDTH", word(self.stride[1]))
+            .params(&Params {
+                items: word(items),
+                height: word(self.input[0]),
+                width: word(self.input[1]),
+                output_height: word(self.output[0]),
+                output_width: word(self.output[1]),
+                top: word(self.before[0]),
+                left: word(self.before[1]),
+                bottom: word(self.after[0]),
+                right: word(self.after[1]),
+            })
     }
 }
