@@ -1,6 +1,8 @@
 //! gabor trains convolutional neural networks with WGSL compute shaders through wgpu, on any GPU
 //! without CUDA, and on the CPU where there is no GPU.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 mod cpu;
 pub mod data;
 pub mod device;
@@ -10,10 +12,16 @@ pub mod gpu;
 pub mod graph;
 pub mod io;
 pub mod kernel;
+pub mod nn;
 pub mod ops;
+pub mod optim;
 pub mod philox;
 pub mod session;
 pub mod tensor;
 pub mod tolerance;
+pub mod train;
+
+pub(crate) use kernel::shader;
 #[cfg(feature = "images")]
 pub mod viz;
+pub mod zoo;

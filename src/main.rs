@@ -1,3 +1,5 @@
 //! The `gabor` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    gabor::cli::main()
+}

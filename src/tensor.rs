@@ -233,6 +233,22 @@ impl Tensor {
         }
     }
 
+    /// The elements of an `f32` tensor, without copying; empty for any other type.
+    pub fn into_f32(self) -> Vec<f32> {
+        match self.data {
+            Data::F32(v) => v,
+            Data::U32(_) => vec![],
+        }
+    }
+
+    /// The elements of a `u32` tensor, without copying; empty for any other type.
+    pub fn into_u32(self) -> Vec<u32> {
+        match self.data {
+            Data::U32(v) => v,
+            Data::F32(_) => vec![],
+        }
+    }
+
     /// The elements as raw little-endian words, for upload.
     pub fn bytes(&self) -> &[u8] {
         match &self.data {

@@ -1,7 +1,7 @@
 //! How far a result may be from the oracle: the one measure that all tests use.
 
-/// `|x - reference| <= rtol * (|reference| + rms(reference))`, where `rtol` grows with the length of
-/// the sums behind each element.
+/// `|x - reference| <= atol + rtol * (|reference| + rms(reference))`, where `rtol` grows with the
+/// length of the sums behind each element.
 ///
 /// The root mean square stands for the size of the terms that cancelled in an element near zero. A
 /// sum of K terms in single precision is off by about sqrt(K) units in the last place; the factor
@@ -9,23 +9,26 @@
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Tolerance {
     rtol: f64,
+    atol: f64,
 }
 
 impl Tolerance {
     /// For single precision and sums of `terms` terms.
     pub fn single(terms: usize) -> Self {
-        Tolerance { rtol: f64::from(f32::EPSILON) * (4.0 + 2.0 * (terms as f64).sqrt()) }
+        let rtol = f64::from(f32::EPSILON) * (4.0 + 2.0 * (terms as f64).sqrt());
+        Tolerance { rtol, atol: f64::from(f32::MIN_POSITIVE) }
     }
 
     /// For double precision against finite differences: the truncation of the difference, not the
-    /// arithmetic, is the bound.
-    pub fn finite_difference() -> Self {
-        Tolerance { rtol: 2e-6 }
+    /// arithmetic, is the bound, but for what is lost where two values near `value` are subtracted
+    /// and divided by `step`.
+    pub fn finite_difference(value: f64, step: f64) -> Self {
+        Tolerance { rtol: 2e-6, atol: 16.0 * f64::EPSILON * value.abs() / step }
     }
 
     /// This many times as wide, for a chain of that many ops.
     pub fn times(self, factor: f64) -> Self {
-        Tolerance { rtol: self.rtol * factor }
+        Tolerance { rtol: self.rtol * factor, atol: self.atol * factor }
     }
 
     /// The worst element outside the tolerance: a message that says where, and how far off.
@@ -42,7 +45,7 @@ impl Tolerance {
         for (i, x) in actual.into_iter().enumerate() {
             count += 1;
             let Some(r) = reference.get(i) else { break };
-            let bound = self.rtol * (r.abs() + rms) + f64::from(f32::MIN_POSITIVE);
+            let bound = self.atol + self.rtol * (r.abs() + rms);
             let excess = (x - r).abs() / bound;
             // A NaN is worse than any number.
             if (excess.is_nan() || excess > 1.0)

@@ -194,7 +194,8 @@ fn gradients_agree_with_finite_differences() {
                     expected.push(grad.data[element]);
                     compared += 1;
                 }
-                let checked = Tolerance::finite_difference().check(numeric, &expected);
+                let tolerance = Tolerance::finite_difference(here, STEP);
+                let checked = tolerance.check(numeric, &expected);
                 checked
                     .unwrap_or_else(|e| panic!("{} ({}): input {i}: {e}", entry.name, case.label));
             }

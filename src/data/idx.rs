@@ -224,7 +224,10 @@ fn parse<const RANK: usize>(
     }
     let shape = extents.map(|e| e.to_string()).join(" x ");
     if extents.contains(&0) {
-        return Err(Error::data(path, format!("its header says {shape} elements; no count or size may be 0")));
+        return Err(Error::data(
+            path,
+            format!("its header says {shape} elements; no count or size may be 0"),
+        ));
     }
     let header = 4 * (RANK as u64 + 1);
     let elements = extents.iter().try_fold(1u64, |product, &e| product.checked_mul(e.into()));

@@ -1,7 +1,7 @@
 //! Data sets of labelled images, their augmentation, and the loader that makes batches of them.
 //!
 //! [`open`] finds a data set by name. A new one is a file in this folder that makes a [`Source`],
-//! and a line in [`SOURCES`].
+//! and a line in the list that it looks through, `SOURCES`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -58,6 +58,13 @@ pub struct Source {
     pub normalise: Normalise,
     /// What suits the training images; not for the test set.
     pub augment: Augment,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (train, test) = (self.train.len(), self.test.len());
+        write!(f, "Source({}: {train} to train on, {test} to test on)", self.train.name())
+    }
 }
 
 /// One kind of data set that [`open`] knows.

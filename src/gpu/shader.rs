@@ -10,8 +10,14 @@ use crate::error::{Error, Result};
 use crate::kernel::{Constant, Shader};
 
 /// The files under `shaders/lib/`.
-const LIBRARY: &[Shader] =
-    &[crate::kernel::shader!("lib/gemm.wgsl"), crate::kernel::shader!("lib/index.wgsl")];
+const LIBRARY: &[Shader] = &[
+    crate::kernel::shader!("lib/conv.wgsl"),
+    crate::kernel::shader!("lib/gemm.wgsl"),
+    crate::kernel::shader!("lib/index.wgsl"),
+    crate::kernel::shader!("lib/inverse_power.wgsl"),
+    crate::kernel::shader!("lib/philox.wgsl"),
+    crate::kernel::shader!("lib/windows.wgsl"),
+];
 
 /// A shader ready to be dispatched.
 #[derive(Debug)]

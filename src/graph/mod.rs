@@ -107,11 +107,7 @@ impl Graph {
     /// Adds a value that is kept from run to run: a parameter, a momentum, a running statistic.
     ///
     /// Errors where the name is taken.
-    pub fn state(
-        &mut self,
-        name: impl Into<String>,
-        initial: impl Into<Initial>,
-    ) -> Result<Value> {
+    pub fn state(&mut self, name: impl Into<String>, initial: impl Into<Initial>) -> Result<Value> {
         let (name, initial) = (name.into(), initial.into());
         let value = self.push(initial.ty().clone(), name.clone(), Origin::State(initial));
         self.claim(name, value)

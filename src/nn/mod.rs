@@ -2,7 +2,7 @@
 //!
 //! A [`Model`] is a list of [`Layer`]s; a layer adds its ops to a graph. Nothing is computed here.
 
-mod builder;
+pub(crate) mod builder;
 mod init;
 mod layers;
 mod model;

@@ -5,9 +5,11 @@
 //! op keeps them in one file. Gradients are ops like any other.
 
 pub mod case;
+pub mod conv;
 pub mod dropout;
 pub mod elementwise;
 pub mod gemm;
+pub mod lrn;
 mod op;
 pub mod optim;
 pub mod parallel;

@@ -1,7 +1,6 @@
 //! The list of all ops. Tests, benches and the documentation iterate it.
 
 use super::case::{Case, Draw, ErrorCase};
-use super::{dropout, elementwise, gemm, optim, pool, reduce, softmax};
 
 /// What the registry knows about an op.
 #[derive(Clone, Copy)]
@@ -22,13 +21,15 @@ pub struct Entry {
 
 /// All families of ops. A new folder adds one line here.
 pub const FAMILIES: &[&[Entry]] = &[
-    dropout::ENTRIES,
-    elementwise::ENTRIES,
-    gemm::ENTRIES,
-    optim::ENTRIES,
-    pool::ENTRIES,
-    reduce::ENTRIES,
-    softmax::ENTRIES,
+    super::conv::ENTRIES,
+    super::dropout::ENTRIES,
+    super::elementwise::ENTRIES,
+    super::gemm::ENTRIES,
+    super::lrn::ENTRIES,
+    super::optim::ENTRIES,
+    super::pool::ENTRIES,
+    super::reduce::ENTRIES,
+    super::softmax::ENTRIES,
 ];
 
 /// All ops.

@@ -5,6 +5,7 @@ mod sgd;
 
 pub use schedule::Schedule;
 pub use sgd::Sgd;
+pub(crate) use sgd::check_learning_rate;
 
 use crate::error::Result;
 use crate::graph::Graph;

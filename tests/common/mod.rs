@@ -49,14 +49,14 @@ pub fn checked_gpu() -> Option<Device> {
     DEVICE.get_or_init(|| gpu_with(GpuOptions { checked: true, ..Default::default() })).clone()
 }
 
-/// An adapter that binds 16 KiB at most and runs 8 workgroups along an axis at most, so that small
+/// An adapter that binds 16 KiB at most and runs 64 workgroups along an axis at most, so that small
 /// tensors meet the limits that large ones meet elsewhere.
 pub fn tiny_gpu() -> Option<Device> {
     static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
     let options = GpuOptions {
         webgpu_limits: true,
         max_binding_bytes: Some(16 << 10),
-        max_groups: Some(8),
+        max_groups: Some(64),
         ..Default::default()
     };
     DEVICE.get_or_init(|| gpu_with(options)).clone()

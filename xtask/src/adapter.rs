@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::{Outcome, Task};
 
+/// The variables that replace the search for drivers; the first is the newer name of the second.
+const DRIVER_LISTS: [&str; 2] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
+
 /// Succeeds when an adapter's driver is installed, installing Mesa's software driver if need be and
 /// if this user may.
 pub fn ensure() -> Outcome {
@@ -16,6 +19,14 @@ pub fn ensure() -> Outcome {
         return Ok(());
     }
     println!("no driver, or no Vulkan loader, is installed");
+    // Installing cannot help where the environment hides what is installed.
+    let listed = DRIVER_LISTS.into_iter().find(|name| std::env::var_os(name).is_some());
+    if let Some(name) = listed.filter(|_| drivers(|name| std::env::var_os(name)).is_empty()) {
+        return Err(format!(
+            "{name} is set and names no driver that exists; correct it, or unset it to use the \
+             installed ones"
+        ));
+    }
     let Some(privilege) = privilege() else {
         return Err(how_to_install());
     };
@@ -35,8 +46,7 @@ fn report() -> bool {
 /// The driver manifests that Vulkan's loader would read. The environment comes in as a function so
 /// that tests can set it.
 fn drivers(env: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
-    // Either variable replaces the search; the first is the newer name of the second.
-    if let Some(listed) = env("VK_DRIVER_FILES").or_else(|| env("VK_ICD_FILENAMES")) {
+    if let Some(listed) = DRIVER_LISTS.into_iter().find_map(&env) {
         return std::env::split_paths(&listed).flat_map(|path| manifests(&path)).collect();
     }
     let mut folders: Vec<PathBuf> =
@@ -88,7 +98,9 @@ fn privilege() -> Option<&'static [&'static str]> {
 
 fn install(privilege: &[&str]) -> Outcome {
     let quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"];
-    let install = ["install", "-y", "--no-install-recommends", "mesa-vulkan-drivers"];
+    // A driver that is there already is left as it is.
+    let install =
+        ["install", "-y", "--no-upgrade", "--no-install-recommends", "mesa-vulkan-drivers"];
     for command in [&["update"][..], &install[..]] {
         let words = [privilege, &quiet[..], command].concat();
         println!("{}", words.join(" "));

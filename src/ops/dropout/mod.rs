@@ -134,7 +134,7 @@ impl Op for Dropout {
         let per_sample = types.inputs[0].shape.per_sample() as u32;
         let dispatches = adapter.chunks(types.outputs[0].elements()).into_iter().map(|range| {
             let vectors = range.len().div_ceil(4);
-            Dispatch::new(crate::shader!("dropout/dropout.wgsl"))
+            Dispatch::new(crate::kernel::shader!("dropout/dropout.wgsl"))
                 .bind_range("data", Operand::Output(0), range.clone())
                 .bind("counter", Operand::Input(1))
                 .params(&Params {

@@ -61,18 +61,18 @@ pub fn gemm(
     [m, n, k]: [usize; 3],
     a: Matrix<'_>,
     b: Matrix<'_>,
-    c: MatrixMut<'_>,
+    mut c: MatrixMut<'_>,
     accumulate: bool,
     threads: Threads,
 ) {
     if c.column_stride < c.row_stride {
         // The kernels write whole vectors down the columns of c. A c whose rows are contiguous is
         // computed as its transpose: c' = b' * a'.
-        let c =
-            MatrixMut { data: c.data, row_stride: c.column_stride, column_stride: c.row_stride };
-        run([n, m, k], b.transposed(), a.transposed(), c, accumulate, threads);
+        let MatrixMut { data, row_stride: column_stride, column_stride: row_stride } = c;
+        let mut c = MatrixMut { data, row_stride, column_stride };
+        run([n, m, k], b.transposed(), a.transposed(), &mut c, accumulate, threads);
     } else {
-        run([m, n, k], a, b, c, accumulate, threads);
+        run([m, n, k], a, b, &mut c, accumulate, threads);
     }
 }
 
@@ -84,7 +84,7 @@ fn run(
     [m, n, k]: [usize; 3],
     a: Matrix<'_>,
     b: Matrix<'_>,
-    c: MatrixMut<'_>,
+    c: &mut MatrixMut<'_>,
     accumulate: bool,
     threads: Threads,
 ) {
@@ -160,9 +160,11 @@ mod tests {
     #[test]
     fn products_of_every_orientation() {
         let mut stream = crate::philox::Stream::new(7, [0; 3]);
-        for [m, n, k] in [[1, 1, 1], [5, 7, 3], [16, 48, 33], [70, 1, 130], [1, 65, 9], [129, 66, 40]]
+        for [m, n, k] in
+            [[1, 1, 1], [5, 7, 3], [16, 48, 33], [70, 1, 130], [1, 65, 9], [129, 66, 40]]
         {
-            let mut draw = |len: usize| (0..len).map(|_| stream.uniform() - 0.5).collect::<Vec<_>>();
+            let mut draw =
+                |len: usize| (0..len).map(|_| stream.uniform() - 0.5).collect::<Vec<_>>();
             let (a, b, before) = (draw(m * k), draw(k * n), draw(m * n));
             for case in 0..8 {
                 let a = if case & 1 == 0 {

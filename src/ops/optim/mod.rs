@@ -145,7 +145,7 @@ impl Op for Sgd {
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let dispatches = adapter.chunks(types.outputs[0].elements()).into_iter().map(|range| {
             let vectors = range.len().div_ceil(4);
-            Dispatch::new(crate::shader!("optim/sgd.wgsl"))
+            Dispatch::new(crate::kernel::shader!("optim/sgd.wgsl"))
                 .constant("CUDA_CONVNET", self.form == SgdForm::CudaConvnet)
                 .bind_range("weight", Operand::Output(0), range.clone())
                 .bind_range("velocity", Operand::Output(1), range.clone())

@@ -37,7 +37,7 @@ fn label(pool: &MaxPool2d, shape: [usize; 4]) -> String {
     )
 }
 
-fn random(draw: &mut Draw) -> (MaxPool2d, [usize; 4]) {
+pub(super) fn random_geometry(draw: &mut Draw) -> (MaxPool2d, [usize; 4]) {
     let window = [draw.size(1, 5), draw.size(1, 5)];
     let mut pad = |w: usize| draw.size(0, w / 2);
     let padding = [pad(window[0]), pad(window[0]), pad(window[1]), pad(window[1])];
@@ -70,7 +70,7 @@ fn max_case(pool: MaxPool2d, shape: [usize; 4], draw: &mut Draw) -> Case {
 }
 
 pub(super) fn random_max(draw: &mut Draw) -> Case {
-    let (pool, shape) = random(draw);
+    let (pool, shape) = random_geometry(draw);
     max_case(pool, shape, draw)
 }
 
@@ -111,7 +111,7 @@ fn grad_of(label: String, pool: MaxPool2d, input: Tensor, draw: &mut Draw) -> Ca
 }
 
 pub(super) fn random_max_grad(draw: &mut Draw) -> Case {
-    let (pool, shape) = random(draw);
+    let (pool, shape) = random_geometry(draw);
     max_grad_case(pool, shape, draw)
 }
 

@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::windows::{Geometry, Params, Windows};
-use super::{plane_dispatches, planes_per_job};
+use super::{by_planes, planes_per_job};
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Operand, Variant};
+use crate::kernel::{Adapter, Dispatch, Operand, Variant};
 use crate::ops::{
     Arrays, Backward, Cost, CpuTensors, Op, Types, as_u32, as_u32_mut, expect_f32, expect_inputs,
     nchw,
@@ -134,10 +134,10 @@ impl Op for MaxPool2d {
             ("output", Operand::Output(0), g.output_plane()),
             ("indices", Operand::Output(1), g.output_plane()),
         ];
-        let shader = crate::shader!("pool/max.wgsl");
-        plane_dispatches(self.name(), shader, adapter, planes, &operands, g.output_plane(), |n| {
-            Params::new(&g, n)
-        })
+        let dispatch = |items| {
+            Dispatch::new(crate::kernel::shader!("pool/max.wgsl")).params(&Params::new(&g, items))
+        };
+        by_planes(self.name(), adapter, planes, &operands, g.output_plane(), dispatch)
     }
 }
 
@@ -271,9 +271,10 @@ impl Op for MaxPool2dGrad {
             ("grad_output", Operand::Input(1), g.output_plane()),
             ("grad_input", Operand::Output(0), g.input_plane()),
         ];
-        let shader = crate::shader!("pool/max_grad.wgsl");
-        plane_dispatches(self.name(), shader, adapter, planes, &operands, g.input_plane(), |n| {
-            Params::new(&g, n)
-        })
+        let dispatch = |items| {
+            Dispatch::new(crate::kernel::shader!("pool/max_grad.wgsl"))
+                .params(&Params::new(&g, items))
+        };
+        by_planes(self.name(), adapter, planes, &operands, g.input_plane(), dispatch)
     }
 }

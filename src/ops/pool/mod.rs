@@ -1,13 +1,16 @@
 //! Pooling: each window of a plane becomes one number.
 
+mod avg;
+mod avg_cases;
 mod cases;
 mod max;
 mod windows;
 
+pub use avg::{AvgPool2d, AvgPool2dGrad};
 pub use max::{MaxPool2d, MaxPool2dGrad};
 
 use crate::error::Result;
-use crate::kernel::{Adapter, Dispatch, Operand, Shader, Variant, scaled};
+use crate::kernel::{Adapter, Dispatch, Operand, Variant, scaled};
 use crate::ops::registry::Entry;
 use windows::Geometry;
 
@@ -29,6 +32,22 @@ pub const ENTRIES: &[Entry] = &[
         random: cases::random_max_grad,
         errors: cases::max_grad_errors,
     },
+    Entry {
+        name: "avg_pool2d",
+        formula: "y[o] = sum of x over window o / its size",
+        source: "LeCun et al. 1998, section II.B (subsampling)",
+        cases: avg_cases::avg,
+        random: avg_cases::random_avg,
+        errors: avg_cases::avg_errors,
+    },
+    Entry {
+        name: "avg_pool2d_grad",
+        formula: "grad_x[i] = sum of grad_y[o] / size of window o over the windows o that cover i",
+        source: "derived by hand",
+        cases: avg_cases::avg_grad,
+        random: avg_cases::random_avg_grad,
+        errors: avg_cases::avg_grad_errors,
+    },
 ];
 
 /// How many planes make a job that is worth waking a thread for.
@@ -37,27 +56,24 @@ fn planes_per_job(g: &Geometry) -> usize {
 }
 
 /// A variant with one invocation for each of the `work` elements of a plane, in as many dispatches
-/// as the bindings need. `operands` are names, what is bound, and the elements of a plane.
-fn plane_dispatches<P: bytemuck::NoUninit>(
+/// as the bindings need. `operands` are names, what is bound, and the elements of a plane;
+/// `dispatch` starts a dispatch of so many invocations.
+fn by_planes(
     op: &'static str,
-    shader: Shader,
     adapter: &Adapter,
     planes: usize,
     operands: &[(&'static str, Operand, usize)],
     work: usize,
-    params: impl Fn(usize) -> P,
+    dispatch: impl Fn(usize) -> Dispatch,
 ) -> Result<Vec<Variant>> {
     let sizes: Vec<usize> = operands.iter().map(|&(_, _, size)| size).collect();
     let chunks = adapter.chunk_items(op, planes, &sizes)?;
     let dispatches = chunks.into_iter().map(|chunk| {
         let items = chunk.len() * work;
-        operands
-            .iter()
-            .fold(Dispatch::new(shader), |dispatch, &(name, operand, size)| {
-                dispatch.bind_range(name, operand, scaled(&chunk, size))
-            })
-            .params(&params(items))
-            .threads(items)
+        let bind = |dispatch: Dispatch, &(name, operand, size): &(_, _, usize)| {
+            dispatch.bind_range(name, operand, scaled(&chunk, size))
+        };
+        operands.iter().fold(dispatch(items), bind).threads(items)
     });
     Ok(vec![Variant::new("gather", dispatches.collect())])
 }

@@ -100,7 +100,7 @@ impl Op for SoftmaxCrossEntropy {
         let [batch, classes] = [types.input(0)[0], types.input(0)[1]];
         let rows = |chunk: Range<usize>| {
             let range = scaled(&chunk, classes);
-            Dispatch::new(crate::shader!("softmax/softmax.wgsl"))
+            Dispatch::new(crate::kernel::shader!("softmax/softmax.wgsl"))
                 .bind_range("logits", Operand::Input(0), range.clone())
                 .bind("labels", Operand::Input(1))
                 .bind("losses", Operand::Workspace(0))
@@ -189,7 +189,7 @@ impl Op for SoftmaxCrossEntropyGrad {
         let [batch, classes] = [types.input(0)[0], types.input(0)[1]];
         let dispatches = adapter.chunks(batch * classes).into_iter().map(|range| {
             let vectors = range.len().div_ceil(4);
-            Dispatch::new(crate::shader!("softmax/cross_entropy_grad.wgsl"))
+            Dispatch::new(crate::kernel::shader!("softmax/cross_entropy_grad.wgsl"))
                 .bind_range("data", Operand::Output(0), range.clone())
                 .bind("labels", Operand::Input(1))
                 .bind("grad_loss", Operand::Input(2))

@@ -129,7 +129,7 @@ struct SumParams {
 
 /// The dispatch that writes `factor` times the sum of workspace 0 to output 0, in fixed order.
 fn sum(count: usize, factor: f32) -> Dispatch {
-    Dispatch::new(crate::shader!("softmax/sum.wgsl"))
+    Dispatch::new(crate::kernel::shader!("softmax/sum.wgsl"))
         .bind("values", Operand::Workspace(0))
         .bind("output", Operand::Output(0))
         .params(&SumParams { count: count as u32, factor })

@@ -74,7 +74,7 @@ impl Op for Softmax {
         let [batch, classes] = [types.input(0)[0], types.input(0)[1]];
         let rows = |chunk: std::ops::Range<usize>| {
             let range = scaled(&chunk, classes);
-            Dispatch::new(crate::shader!("softmax/softmax.wgsl"))
+            Dispatch::new(crate::kernel::shader!("softmax/softmax.wgsl"))
                 .bind_range("logits", Operand::Input(0), range.clone())
                 // Something must be bound; neither labels nor losses are touched.
                 .bind_range("labels", Operand::Input(0), range.clone())

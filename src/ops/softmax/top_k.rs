@@ -77,7 +77,7 @@ impl Op for TopK {
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let [batch, classes] = [types.input(0)[0], types.input(0)[1]];
         let rows = |chunk: Range<usize>| {
-            Dispatch::new(crate::shader!("softmax/top_k.wgsl"))
+            Dispatch::new(crate::kernel::shader!("softmax/top_k.wgsl"))
                 .bind_range("logits", Operand::Input(0), scaled(&chunk, classes))
                 .bind("labels", Operand::Input(1))
                 .bind("hits", Operand::Workspace(0))

@@ -1,0 +1,111 @@
+//! What a training run shows while it goes on: a live bar on a terminal, a line an epoch elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::print_line;
+use crate::train::{EpochMetrics, Event, Run, StepMetrics};
+
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    is_talking: bool,
+    started: Instant,
+    images: u64,
+    total: u64,
+    epochs: u64,
+    /// The loss and the top-1, smoothed over about 30 steps.
+    smoothed: Option<(f32, f32)>,
+}
+
+impl Progress {
+    /// Says what is about to be trained.
+    pub(super) fn new(run: &Run, is_talking: bool) -> Self {
+        let (config, source) = (run.config(), run.source());
+        let per_epoch = source.train.len() as u64;
+        let mut total = per_epoch * config.epochs;
+        if let Some(steps) = config.max_steps {
+            total = total.min(steps * config.batch as u64);
+        }
+        if is_talking {
+            print_line(&format!(
+                "{} on {} ({} images to train on, {} to test on) with {}",
+                config.model,
+                config.data,
+                source.train.len(),
+                source.test.len(),
+                run.trainer().network().device().name()
+            ));
+        }
+        let bar = (is_talking && std::io::stderr().is_terminal()).then(|| {
+            let template = "{prefix} {bar:24} {percent:>3}%  {msg}  {eta} left";
+            let style = ProgressStyle::with_template(template)
+                .map(|style| style.progress_chars("=> "))
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(total).with_style(style)
+        });
+        Progress {
+            bar,
+            is_talking,
+            started: Instant::now(),
+            images: 0,
+            total,
+            epochs: config.epochs,
+            smoothed: None,
+        }
+    }
+
+    pub(super) fn show(&mut self, event: &Event) {
+        match event {
+            Event::Step(step) => self.step(step),
+            Event::Epoch(epoch) => self.epoch(epoch),
+        }
+    }
+
+    fn step(&mut self, step: &StepMetrics) {
+        self.images += step.images as u64;
+        let (loss, top1) = match self.smoothed {
+            None => (step.loss, step.top1),
+            Some((loss, top1)) => (loss + (step.loss - loss) / 30.0, top1 + (step.top1 - top1) / 30.0),
+        };
+        self.smoothed = Some((loss, top1));
+        if let Some(bar) = &self.bar {
+            let rate = self.images as f64 / self.started.elapsed().as_secs_f64();
+            bar.set_prefix(format!("epoch {:>2}/{}", step.epoch, self.epochs));
+            bar.set_message(format!(
+                "{rate:.0} images/s  loss {loss:.4}  top-1 {:.1} %",
+                100.0 * top1
+            ));
+            bar.set_position(self.images.min(self.total));
+        }
+    }
+
+    fn epoch(&self, epoch: &EpochMetrics) {
+        if !self.is_talking {
+            return;
+        }
+        let done = self.images as f64 / self.total.max(1) as f64;
+        let left = self.started.elapsed().as_secs_f64() * (1.0 - done) / done.max(1e-9);
+        let line = format!(
+            "epoch {:>2}/{}  {:.0} images/s  loss {:.4}  top-1 {:.2} %  test loss {:.4}  test top-1 {:.2} %  {left:.0} s left",
+            epoch.epoch,
+            self.epochs,
+            epoch.images_per_second,
+            epoch.loss,
+            100.0 * epoch.train_top1,
+            epoch.test_loss,
+            100.0 * epoch.test_top1,
+        );
+        match &self.bar {
+            Some(bar) => bar.suspend(|| print_line(&line)),
+            None => print_line(&line),
+        }
+    }
+
+    pub(super) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `gabor summary`
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::print_line;
+use super::table::{Table, short, thousands};
+use crate::error::{Error, Result};
+use crate::nn::Summary;
+use crate::zoo;
+
+/// List a network's layers, shapes, parameters and arithmetic.
+///
+/// The last column is the number of weights that the layer would have if each of its outputs were
+/// connected to each of its inputs.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: gabor summary alexnet --batch 128")]
+pub(super) struct Arguments {
+    /// The network.
+    model: String,
+    /// Channels, height and width of the images, as 3,227,227.
+    #[arg(long, value_name = "C,H,W")]
+    input: Option<String>,
+    /// The number of classes.
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Images at a time.
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
+    let (input, classes) = zoo::find(&arguments.model)?.home;
+    let input = arguments.input.as_deref().map_or(Ok(input), parse_input)?;
+    let classes = arguments.classes.unwrap_or(classes);
+    let model = zoo::build(&arguments.model, input, classes)?;
+    print(&model.summary(arguments.batch)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse_input(text: &str) -> Result<[usize; 3]> {
+    let extents: Option<Vec<usize>> =
+        text.split(',').map(|n| n.trim().parse().ok().filter(|&n| n > 0)).collect();
+    extents
+        .and_then(|e| <[usize; 3]>::try_from(e).ok())
+        .ok_or_else(|| Error::setting("input", text, "give channels, height and width, as 3,32,32"))
+}
+
+fn print(summary: &Summary) {
+    let mut table = Table::new([
+        "layer",
+        "output",
+        "parameters",
+        "multiply-adds",
+        "fully connected",
+    ]);
+    table.row(["input", &summary.input.to_string(), "", "", ""].map(str::to_owned));
+    for layer in &summary.layers {
+        let parameters = match layer.parameters {
+            0 => String::new(),
+            n => thousands(n as u128),
+        };
+        let arithmetic = match layer.fully_connected {
+            Some(_) => short(layer.flops as f64 / 2.0),
+            None => String::new(),
+        };
+        let dense = layer.fully_connected.map(thousands).unwrap_or_default();
+        table.row([layer.name.clone(), layer.output.to_string(), parameters, arithmetic, dense]);
+    }
+    table.print();
+    let flops: u64 = summary.layers.iter().map(|l| l.flops).sum();
+    print_line(&format!(
+        "{}: {} parameters, {}FLOP forward",
+        summary.model,
+        thousands(summary.parameters as u128),
+        short(flops as f64)
+    ));
+}

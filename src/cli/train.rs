@@ -1,0 +1,148 @@
+//! `gabor train`
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+
+use super::progress::Progress;
+use super::{print_json, print_line};
+use crate::error::{Error, Result};
+use crate::train::{Event, Run, TrainConfig};
+
+/// Train a network.
+///
+/// Without arguments: AlexNet's layers on 4,000 handwritten digits that the program contains.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gabor train
+  gabor train --data photos --epochs 20 --seed 7
+  gabor train --data idx:fashion-mnist --device gpu --out runs/fashion
+  gabor train --config runs/digits-alexnet-small-001/config.toml")]
+pub(super) struct Arguments {
+    /// A configuration to start from; other arguments override it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// digits, photos, or idx:DIR for a folder of MNIST-format files.
+    #[arg(long, value_name = "DATA")]
+    data: Option<String>,
+    /// The network: alexnet-small, alexnet, alexnet-2014, lenet.
+    #[arg(long)]
+    model: Option<String>,
+    /// Epochs to train.
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// End the run after this many steps.
+    #[arg(long, value_name = "STEPS")]
+    max_steps: Option<u64>,
+    /// Images a step.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Images at a time on the device, where a whole batch does not fit.
+    #[arg(long, value_name = "IMAGES")]
+    micro_batch: Option<usize>,
+    /// The learning rate before the schedule.
+    #[arg(long, visible_alias = "lr")]
+    learning_rate: Option<f32>,
+    /// The share of the last step that each step keeps.
+    #[arg(long)]
+    momentum: Option<f32>,
+    /// Pulls the weights towards zero.
+    #[arg(long)]
+    weight_decay: Option<f32>,
+    /// Decides initial weights, order, augmentation and dropout.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Train on the images as they are.
+    #[arg(long)]
+    no_augment: bool,
+    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME; see `gabor devices`.
+    #[arg(long)]
+    device: Option<String>,
+    /// The run's folder, new or empty; without it the next free one under runs/.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print nothing but errors.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print a JSON object an epoch, and one for the result.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    fn config(&self) -> Result<TrainConfig> {
+        let mut config = match &self.config {
+            Some(path) => TrainConfig::read(path)?,
+            None => TrainConfig::default(),
+        };
+        fn set<T: Clone>(target: &mut T, value: &Option<T>) {
+            if let Some(value) = value {
+                *target = value.clone();
+            }
+        }
+        set(&mut config.data, &self.data);
+        set(&mut config.model, &self.model);
+        set(&mut config.epochs, &self.epochs);
+        set(&mut config.batch, &self.batch);
+        set(&mut config.learning_rate, &self.learning_rate);
+        set(&mut config.momentum, &self.momentum);
+        set(&mut config.weight_decay, &self.weight_decay);
+        set(&mut config.seed, &self.seed);
+        set(&mut config.device, &self.device);
+        config.max_steps = self.max_steps.or(config.max_steps);
+        config.micro_batch = self.micro_batch.or(config.micro_batch);
+        config.augment &= !self.no_augment;
+        Ok(config)
+    }
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
+    let run = Run::new(arguments.config()?, arguments.out.clone())?;
+    let stop = interruptible()?;
+    let is_talking = !arguments.quiet && !arguments.json;
+    let mut progress = Progress::new(&run, is_talking);
+    let summary = run.execute(|event| {
+        progress.show(event);
+        if let (Event::Epoch(epoch), true) = (event, arguments.json) {
+            // An epoch is a few plain numbers, which always become JSON.
+            let _ = print_json(epoch);
+        }
+        match stop.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    })?;
+    progress.end();
+    if arguments.json {
+        print_json(&summary)?;
+    } else if !arguments.quiet {
+        let ended = if summary.interrupted { "interrupted; " } else { "" };
+        print_line(&format!(
+            "{ended}test accuracy {:.2} % after {} steps and {:.1} s of training on {}",
+            100.0 * summary.test_top1,
+            summary.steps,
+            summary.train_seconds,
+            summary.device
+        ));
+        print_line(&format!("saved to {}", summary.run.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A flag that the first Ctrl-C raises; the second ends the process.
+fn interruptible() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let raised = flag.clone();
+    let installed = ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nending after this step; press Ctrl-C again to end at once");
+    });
+    installed.map_err(|e| Error::Usage(format!("Ctrl-C cannot be caught: {e}")))?;
+    Ok(flag)
+}

@@ -1,0 +1,122 @@
+//! The convolution as an op.
+
+use super::geometry::{Geometry, output_extents};
+use super::{Conv2d, Conv2dGradInput, Conv2dGradWeight, cpu, gpu, reference};
+use crate::error::{Error, Result};
+use crate::kernel::{Adapter, Variant};
+use crate::ops::reduce::ChannelSum;
+use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
+use crate::tensor::TensorType;
+
+impl Conv2d {
+    /// The geometry of a convolution of `input` with `weight`, for `op`'s messages.
+    pub(super) fn geometry(
+        &self,
+        op: &'static str,
+        input: &TensorType,
+        weight: &TensorType,
+    ) -> Result<Geometry> {
+        let shapes = [&input.shape, &weight.shape];
+        let fail = |problem: String| Err(Error::shape(op, shapes, problem));
+        let [batch, channels, height, width] = nchw(op, input)?;
+        let Ok([outputs, group_inputs, kernel_height, kernel_width]) =
+            <[usize; 4]>::try_from(weight.dims())
+        else {
+            return fail(
+                "the weight must be [outputs, channels / groups, kernel height, kernel width]"
+                    .into(),
+            );
+        };
+        let groups = self.groups;
+        if groups == 0 {
+            return fail("groups must be at least 1".into());
+        }
+        if channels % groups != 0 || outputs % groups != 0 {
+            return fail(format!(
+                "{channels} input and {outputs} output channels do not both divide into {groups} \
+                 groups; choose groups that divide both"
+            ));
+        }
+        if group_inputs != channels / groups {
+            return fail(format!(
+                "{channels} channels in {groups} groups need a weight of shape [{outputs}, {}, \
+                 {kernel_height}, {kernel_width}]",
+                channels / groups
+            ));
+        }
+        let kernel = [kernel_height, kernel_width];
+        let [rows, columns] = output_extents(op, self, [height, width], kernel, shapes)?;
+        let output = [batch, outputs, rows, columns];
+        Ok(Geometry::of(self, input.dims(), weight.dims(), &output))
+    }
+
+    /// The geometry of inputs that [`Op::infer`] has accepted.
+    fn accepted(&self, types: &Types) -> Geometry {
+        Geometry::of(self, types.input(0), types.input(1), types.output(0))
+    }
+}
+
+impl Op for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_inputs(self.name(), inputs, 2..=3)?;
+        expect_f32(self.name(), inputs)?;
+        let g = self.geometry(self.name(), &inputs[0], &inputs[1])?;
+        let shapes = || inputs.iter().map(|t| &t.shape);
+        if inputs.len() == 3 && inputs[2].dims() != [g.outputs()] {
+            let problem = format!("the bias must have shape [{}]", g.outputs());
+            return Err(Error::shape(self.name(), shapes(), problem));
+        }
+        let output = TensorType::f32([g.batch, g.outputs(), g.output[0], g.output[1]]);
+        if output.shape.checked_elements().is_none() {
+            return Err(Error::shape(self.name(), shapes(), "the output is too large"));
+        }
+        Ok(vec![output])
+    }
+
+    fn cost(&self, types: &Types) -> Cost {
+        Cost::with_flops(types, self.accepted(types).flops())
+    }
+
+    fn reduction(&self, types: &Types) -> usize {
+        self.accepted(types).depth() + 1
+    }
+
+    fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
+        let (input, weight, grad) = (g.input(0), g.input(1), g.grad_output(0)?);
+        if g.wants(0) {
+            let [_, _, height, width] = nchw(self.name(), g.ty(input))?;
+            let op = Conv2dGradInput { conv: *self, input: [height, width] };
+            g.emit_grad(0, op, &[grad, weight])?;
+        }
+        if g.wants(1) {
+            let [_, _, height, width] = nchw(self.name(), g.ty(weight))?;
+            let op = Conv2dGradWeight { conv: *self, kernel: [height, width] };
+            g.emit_grad(1, op, &[input, grad])?;
+        }
+        if g.inputs() == 3 && g.wants(2) {
+            g.emit_grad(2, ChannelSum, &[grad])?;
+        }
+        Ok(())
+    }
+
+    fn reference(&self, io: &mut Arrays<'_>) {
+        let g = Geometry::of(self, io.inputs[0].dims(), io.inputs[1].dims(), io.outputs[0].dims());
+        reference::forward(&g, io);
+    }
+
+    fn cpu_scratch(&self, types: &Types) -> usize {
+        cpu::forward::scratch(&self.accepted(types))
+    }
+
+    fn cpu(&self, io: &mut CpuTensors<'_>) {
+        cpu::forward::run(&self.accepted(io.types), io);
+    }
+
+    fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
+        gpu::forward::variants(&self.accepted(types), types.inputs.len() == 3, adapter)
+    }
+}

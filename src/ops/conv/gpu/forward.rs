@@ -1,0 +1,36 @@
+//! Kernels of the forward pass.
+
+use super::{Share, bind, shares};
+use crate::error::Result;
+use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
+use crate::ops::conv::geometry::Geometry;
+
+pub(in crate::ops::conv) fn variants(
+    g: &Geometry,
+    has_bias: bool,
+    adapter: &Adapter,
+) -> Result<Vec<Variant>> {
+    let shares = shares("conv2d", g, adapter, g.depth())?;
+    Ok(vec![direct(g, has_bias, &shares)])
+}
+
+fn operands(dispatch: Dispatch, g: &Geometry, has_bias: bool, share: &Share) -> Dispatch {
+    let dispatch = bind(dispatch, "input", Operand::Input(0), share.input(g));
+    let dispatch = bind(dispatch, "weight", Operand::Input(1), share.weights(g));
+    let dispatch = bind(dispatch, "output", Operand::Output(0), share.output(g));
+    let dispatch = dispatch.constant("BIAS", has_bias).params(&share.params(g));
+    match has_bias {
+        true => dispatch.bind("bias", Operand::Input(2)),
+        // Something must be bound; it is not read.
+        false => bind(dispatch, "bias", Operand::Input(1), share.weights(g)),
+    }
+}
+
+fn direct(g: &Geometry, has_bias: bool, shares: &[Share]) -> Variant {
+    let dispatch = |share: &Share| {
+        let dispatch = Dispatch::new(shader!("conv/forward_direct.wgsl"));
+        operands(dispatch, g, has_bias, share)
+            .threads(share.images.len() * share.channels() * g.output_pixels())
+    };
+    Variant::new("direct", shares.iter().map(dispatch).collect())
+}

@@ -1,0 +1,97 @@
+//! Two-dimensional convolution and its gradients.
+//!
+//! As in every deep-learning library, "convolution" is cross-correlation: the kernel is not
+//! flipped. Images are `[batch, channels, height, width]`.
+
+mod backward;
+mod cases;
+mod cpu;
+mod forward;
+mod geometry;
+mod gpu;
+mod reference;
+
+pub use backward::{Conv2dGradInput, Conv2dGradWeight};
+pub use geometry::effective_kernel;
+
+use crate::ops::registry::Entry;
+
+/// Convolution of images with a bank of filters:
+///
+/// ```text
+/// y[n, o, i, j] = bias[o] + sum over c, u, v of
+///     x[n, g*C + c, i*stride_h + u*dilation_h - top, j*stride_w + v*dilation_w - left] * w[o, c, u, v]
+/// ```
+///
+/// where `x` is 0 outside the image, `C` is the number of input channels of a group and `g` is the
+/// group of output channel `o`. `bias` is 0 where it is not given.
+///
+/// Inputs: `x` `[batch, channels, height, width]`, `w` `[outputs, channels / groups, kernel height,
+/// kernel width]` and optionally `bias` `[outputs]`. Output: `[batch, outputs, output height, output
+/// width]`, where an output extent is `(padded - effective) / stride + 1` with `effective =
+/// (kernel - 1) * dilation + 1`.
+///
+/// Errors where channels or outputs do not divide into the groups, where the weight does not fit the
+/// channels, where the kernel is larger than the padded input and where a stride is 0.
+///
+/// Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition"; groups:
+/// Krizhevsky et al. 2012; dilation: Yu & Koltun 2016.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Conv2d {
+    /// Input pixels between neighbouring windows, `[height, width]`.
+    pub stride: [usize; 2],
+    /// Zero pixels around the image: `[top, bottom, left, right]`.
+    pub padding: [usize; 4],
+    /// Input pixels between neighbouring taps of the kernel, `[height, width]`.
+    pub dilation: [usize; 2],
+    /// The number of groups into which channels and outputs are divided.
+    pub groups: usize,
+}
+
+impl Default for Conv2d {
+    /// Stride 1, no padding, dilation 1, one group.
+    fn default() -> Self {
+        Conv2d { stride: [1, 1], padding: [0; 4], dilation: [1, 1], groups: 1 }
+    }
+}
+
+impl Conv2d {
+    /// The same stride along both axes, the same padding on all sides; dilation 1, one group.
+    pub fn new(stride: usize, padding: usize) -> Self {
+        Conv2d { stride: [stride; 2], padding: [padding; 4], ..Conv2d::default() }
+    }
+
+    /// With this many groups.
+    pub fn groups(self, groups: usize) -> Self {
+        Conv2d { groups, ..self }
+    }
+}
+
+/// The ops of this folder.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "conv2d",
+        formula: "y[n,o,i,j] = bias[o] + sum_cuv x[n,gC+c,i*s+u*d-p,j*s+v*d-p] w[o,c,u,v]",
+        source: "LeCun et al. 1998; Krizhevsky et al. 2012 (groups); Yu & Koltun 2016 (dilation)",
+        cases: cases::forward,
+        random: cases::random_forward,
+        errors: cases::forward_errors,
+    },
+    Entry {
+        name: "conv2d_grad_input",
+        formula: "grad_x[n,c,h,w] = sum over o, u, v, i, j with h = i*s+u*d-p, w = j*s+v*d-p of \
+                  grad_y[n,o,i,j] w[o,c,u,v]",
+        source: "derived by hand",
+        cases: cases::grad_input,
+        random: cases::random_grad_input,
+        errors: cases::grad_input_errors,
+    },
+    Entry {
+        name: "conv2d_grad_weight",
+        formula: "grad_w[o,c,u,v] = sum_nij grad_y[n,o,i,j] x[n,gC+c,i*s+u*d-p,j*s+v*d-p]",
+        source: "derived by hand",
+        cases: cases::grad_weight,
+        random: cases::random_grad_weight,
+        errors: cases::grad_weight_errors,
+    },
+];

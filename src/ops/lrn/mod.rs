@@ -1,0 +1,261 @@
+//! Local response normalisation across channels.
+
+mod backward;
+mod cases;
+
+pub use backward::LrnGrad;
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::kernel::{Adapter, Dispatch, Operand, Variant, scaled};
+use crate::ops::registry::Entry;
+use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
+use crate::tensor::TensorType;
+
+/// The ops of this folder.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "lrn",
+        formula: "y[c] = x[c] * s[c]^-beta, s[c] = k + alpha * sum of x[j]^2, j near c",
+        source: "Krizhevsky et al. 2012, section 3.3",
+        cases: cases::forward_cases,
+        random: cases::random_forward,
+        errors: cases::forward_errors,
+    },
+    Entry {
+        name: "lrn_grad",
+        formula: "grad_x[c] = grad_y[c] s[c]^-beta - 2 alpha beta x[c] sum of grad_y[j] y[j] / s[j]",
+        source: "derived by hand",
+        cases: cases::grad_cases,
+        random: cases::random_grad,
+        errors: cases::grad_errors,
+    },
+];
+
+/// What `alpha` multiplies. Programs differ, and with AlexNet's 1e-4 by a factor of five.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AlphaConvention {
+    /// The sum of the squares, as in the paper and in cuda-convnet.
+    Sum,
+    /// The sum of the squares divided by `size`, as in Caffe, PyTorch and ONNX. Windows cut at the
+    /// first and the last channel are divided by `size` all the same.
+    Mean,
+}
+
+/// Divides each activation by a power of the squares around it:
+/// `y[c] = x[c] / (k + alpha * sum of x[j]^2)^beta` over the channels `j` from `c - size / 2` to
+/// `c + (size - 1) / 2`, at each position of each sample by itself.
+///
+/// Input: `[batch, channels, height, width]`. Outputs: `y`, and the base of the power `s = k + alpha
+/// * sum`, which the backward pass reads and through which no gradient flows.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Lrn {
+    /// The number of channels in a window; at least 1. For an even number the window reaches one
+    /// channel further down than up, as in PyTorch.
+    pub size: usize,
+    /// The factor of the squares; at least 0. In AlexNet 1e-4.
+    pub alpha: f32,
+    /// The exponent; at least 0. In AlexNet 0.75.
+    pub beta: f32,
+    /// What is added to the squares; more than 0. In AlexNet 2.
+    pub k: f32,
+    /// What `alpha` multiplies.
+    pub convention: AlphaConvention,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    items: u32,
+    channels: u32,
+    plane: u32,
+    below: u32,
+    above: u32,
+    alpha: f32,
+    k: f32,
+}
+
+impl Lrn {
+    /// The factor of the plain sum of squares.
+    fn factor(&self) -> f64 {
+        match self.convention {
+            AlphaConvention::Sum => f64::from(self.alpha),
+            AlphaConvention::Mean => f64::from(self.alpha) / self.size as f64,
+        }
+    }
+
+    /// How many channels the window reaches down and up.
+    fn reach(&self) -> [usize; 2] {
+        [self.size / 2, (self.size - 1) / 2]
+    }
+
+    fn check(&self, op: &'static str, inputs: &[TensorType]) -> Result<()> {
+        expect_f32(op, inputs)?;
+        nchw(op, &inputs[0])?;
+        if inputs.iter().any(|input| input != &inputs[0]) {
+            let shapes = inputs.iter().map(|t| &t.shape);
+            return Err(Error::shape(op, shapes, "all inputs must have one shape"));
+        }
+        if self.size == 0 {
+            return Err(Error::setting("lrn size", self.size, "give at least 1 channel"));
+        }
+        let settings = [("lrn alpha", self.alpha), ("lrn beta", self.beta)];
+        for (name, value) in settings {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(Error::setting(name, value, "give a finite number of at least 0"));
+            }
+        }
+        if !(self.k.is_finite() && self.k > 0.0) {
+            return Err(Error::setting("lrn k", self.k, "give a finite number of more than 0"));
+        }
+        Ok(())
+    }
+
+    fn params(&self, types: &Types, items: usize, [below, above]: [usize; 2]) -> Params {
+        let [_, channels, height, width] = [0, 1, 2, 3].map(|i| types.input(0)[i]);
+        Params {
+            items: items as u32,
+            channels: channels as u32,
+            plane: (height * width) as u32,
+            below: below.min(channels) as u32,
+            above: above.min(channels) as u32,
+            alpha: self.factor() as f32,
+            k: self.k,
+        }
+    }
+}
+
+/// The channels from `below` under `channel` to `above` over it that exist.
+fn near(channel: usize, [below, above]: [usize; 2], channels: usize) -> Range<usize> {
+    channel.saturating_sub(below)..channel.saturating_add(above).saturating_add(1).min(channels)
+}
+
+/// `each(element, s^-beta)` for each element and the scale that belongs to it. The powers that are
+/// roots have loops of their own, which the compiler vectorises.
+fn with_power<T>(beta: f32, elements: impl Iterator<Item = (T, f32)>, each: impl Fn(T, f32)) {
+    if beta == 0.75 {
+        elements.for_each(|(element, s)| {
+            let root = s.sqrt();
+            each(element, 1.0 / (root * root.sqrt()));
+        });
+    } else if beta == 0.5 {
+        elements.for_each(|(element, s)| each(element, 1.0 / s.sqrt()));
+    } else if beta == 1.0 {
+        elements.for_each(|(element, s)| each(element, 1.0 / s));
+    } else {
+        elements.for_each(|(element, s)| each(element, s.powf(-beta)));
+    }
+}
+
+/// One dispatch for as many samples as fit the bindings, one invocation for each element.
+fn by_samples(
+    op: &'static str,
+    types: &Types,
+    adapter: &Adapter,
+    operands: &[(&'static str, Operand)],
+    dispatch: impl Fn(usize) -> Dispatch,
+) -> Result<Vec<Variant>> {
+    let size = types.inputs[0].shape.per_sample();
+    let chunks = adapter.chunk_items(op, types.input(0)[0], &[size])?;
+    let dispatches = chunks.into_iter().map(|chunk| {
+        let items = chunk.len() * size;
+        let bind = |dispatch: Dispatch, &(name, operand): &(_, _)| {
+            dispatch.bind_range(name, operand, scaled(&chunk, size))
+        };
+        operands.iter().fold(dispatch(items), bind).threads(items)
+    });
+    Ok(vec![Variant::new("gather", dispatches.collect())])
+}
+
+impl Op for Lrn {
+    fn name(&self) -> &'static str {
+        "lrn"
+    }
+
+    fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_inputs(self.name(), inputs, 1..=1)?;
+        self.check(self.name(), inputs)?;
+        Ok(vec![inputs[0].clone(), inputs[0].clone()])
+    }
+
+    fn cost(&self, types: &Types) -> Cost {
+        let window = self.size.min(types.input(0)[1]) as u64;
+        Cost::with_flops(types, (2 * window + 4) * types.outputs[0].elements() as u64)
+    }
+
+    fn reduction(&self, types: &Types) -> usize {
+        // WGSL allows the power to be some units in the last place off.
+        self.size.min(types.input(0)[1]) + 64
+    }
+
+    fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
+        if g.grad_output(1).is_ok() {
+            return Err(Error::Usage("lrn passes no gradient through its scale".into()));
+        }
+        let inputs = [g.input(0), g.output(0), g.output(1), g.grad_output(0)?];
+        g.emit_grad(0, LrnGrad(*self), &inputs)
+    }
+
+    fn reference(&self, io: &mut Arrays<'_>) {
+        let input = &io.inputs[0];
+        let [batch, channels, height, width] = [0, 1, 2, 3].map(|i| input.dims()[i]);
+        let plane = height * width;
+        let alpha = match self.convention {
+            AlphaConvention::Sum => f64::from(self.alpha),
+            AlphaConvention::Mean => f64::from(self.alpha) / self.size as f64,
+        };
+        for n in 0..batch {
+            for c in 0..channels {
+                for i in 0..plane {
+                    let mut squares = 0.0;
+                    for j in 0..channels {
+                        if j + self.size / 2 >= c && j <= c + (self.size - 1) / 2 {
+                            squares += input.data[(n * channels + j) * plane + i].powi(2);
+                        }
+                    }
+                    let at = (n * channels + c) * plane + i;
+                    let scale = f64::from(self.k) + alpha * squares;
+                    io.outputs[0].data[at] = input.data[at] * scale.powf(-f64::from(self.beta));
+                    io.outputs[1].data[at] = scale;
+                }
+            }
+        }
+    }
+
+    fn cpu(&self, io: &mut CpuTensors<'_>) {
+        let [_, channels, height, width] = [0, 1, 2, 3].map(|i| io.types.input(0)[i]);
+        let (plane, input, alpha) = (height * width, io.inputs[0], self.factor() as f32);
+        let [output, scale] = &mut *io.outputs else { return };
+        output
+            .par_chunks_mut(plane)
+            .zip(scale.par_chunks_mut(plane))
+            .enumerate()
+            .with_min_len((8 * 1024usize).div_ceil(plane))
+            .for_each(|(index, (output, scale))| {
+                let (sample, channel) = (index / channels, index % channels);
+                let plane_of = |c| &input[(sample * channels + c) * plane..][..plane];
+                scale.fill(self.k);
+                for c in near(channel, self.reach(), channels) {
+                    scale.iter_mut().zip(plane_of(c)).for_each(|(s, x)| *s += alpha * (x * x));
+                }
+                let elements = output.iter_mut().zip(plane_of(channel)).zip(scale.iter().copied());
+                with_power(self.beta, elements, |(y, x), power| *y = x * power);
+            });
+    }
+
+    fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
+        let operands = [
+            ("input", Operand::Input(0)),
+            ("output", Operand::Output(0)),
+            ("scale", Operand::Output(1)),
+        ];
+        by_samples(self.name(), types, adapter, &operands, |items| {
+            Dispatch::new(crate::kernel::shader!("lrn/lrn.wgsl"))
+                .constant("BETA", self.beta)
+                .params(&self.params(types, items, self.reach()))
+        })
+    }
+}

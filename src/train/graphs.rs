@@ -1,0 +1,145 @@
+//! The graphs that training, evaluation and prediction run.
+//!
+//! One step of training is one graph: forward, loss, backward and update. Where a batch does not fit
+//! the device it is two: one that adds up the gradients of a micro-batch, and one that applies the
+//! sum. All share their states by name.
+
+use crate::error::Result;
+use crate::graph::{Graph, Initial};
+use crate::nn::builder::COUNTER;
+use crate::nn::{Forward, Mode, Model};
+use crate::ops::Value;
+use crate::ops::elementwise::{AddScaled, Fill};
+use crate::ops::softmax::{Softmax, SoftmaxCrossEntropy, TopK};
+use crate::optim::Optimizer;
+use crate::tensor::TensorType;
+
+/// The names of the graphs' inputs and outputs.
+pub struct Names;
+
+impl Names {
+    /// Input: `[batch, channels, height, width]`, normalised.
+    pub const IMAGES: &str = "images";
+    /// Input: `[batch]`, class indices.
+    pub const LABELS: &str = "labels";
+    /// Input: `u32[4]`: seed (low, high word), step, index of the first sample in the batch.
+    pub const COUNTER: &str = COUNTER;
+    /// Input: `[1]`.
+    pub const LEARNING_RATE: &str = "learning_rate";
+    /// Input: `[1]`, the micro-batch's share of the batch.
+    pub const SHARE: &str = "share";
+    /// Output: `[1]`, the mean cross-entropy of the batch.
+    pub const LOSS: &str = "loss";
+    /// Output: `[1]`, how many samples of the batch have their label first.
+    pub const TOP1: &str = "top1";
+    /// Output: `[1]`, how many samples of the batch have their label among the first five.
+    pub const TOP5: &str = "top5";
+    /// Output: `[batch, classes]`.
+    pub const PROBABILITIES: &str = "probabilities";
+}
+
+/// Adds inputs, network and loss, with the outputs that every graph with labels has.
+fn with_loss(
+    graph: &mut Graph,
+    model: &Model,
+    batch: usize,
+    mode: Mode,
+    seed: u64,
+) -> Result<(Forward, Value)> {
+    let images = graph.input(Names::IMAGES, model.input_type(batch)?)?;
+    let labels = graph.input(Names::LABELS, TensorType::u32([batch]))?;
+    let forward = model.forward(graph, images, mode, seed)?;
+    let logits = forward.logits;
+    let loss = graph.in_layer("loss", |g| g.add_all(SoftmaxCrossEntropy, &[logits, labels]))?[0];
+    graph.output(Names::LOSS, loss)?;
+    let correct = graph.in_layer("top1", |g| g.add(TopK { k: 1 }, &[logits, labels]))?;
+    graph.output(Names::TOP1, correct)?;
+    if mode == Mode::Evaluate {
+        let k = 5.min(graph.value(logits).ty.shape.per_sample());
+        let correct = graph.in_layer("top5", |g| g.add(TopK { k }, &[logits, labels]))?;
+        graph.output(Names::TOP5, correct)?;
+    }
+    Ok((forward, loss))
+}
+
+/// One step on a whole batch: forward, loss, backward, update.
+///
+/// Errors where the network cannot be built for this batch.
+pub fn training_step(
+    model: &Model,
+    optimizer: &dyn Optimizer,
+    batch: usize,
+    seed: u64,
+) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let (forward, loss) = with_loss(&mut graph, model, batch, Mode::Train, seed)?;
+    let learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
+    let values: Vec<_> = forward.parameters.iter().map(|p| p.value).collect();
+    let gradients = graph.gradients(loss, &values)?;
+    for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
+        graph.in_layer("update", |g| optimizer.update(g, parameter, gradient, learning_rate))?;
+    }
+    Ok(graph)
+}
+
+/// Forward, loss and backward on a micro-batch; its gradients, times its share of the batch, are
+/// added to the states `gradient.NAME`.
+///
+/// Errors where the network cannot be built for this micro-batch.
+pub fn accumulation(model: &Model, micro_batch: usize, seed: u64) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let (forward, loss) = with_loss(&mut graph, model, micro_batch, Mode::Train, seed)?;
+    let share = graph.input(Names::SHARE, TensorType::f32([1]))?;
+    let values: Vec<_> = forward.parameters.iter().map(|p| p.value).collect();
+    let gradients = graph.gradients(loss, &values)?;
+    for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
+        let sum = gradient_state(&mut graph, &parameter.name, parameter.value)?;
+        let new = graph.add(AddScaled, &[sum, gradient, share])?;
+        graph.update(sum, new)?;
+    }
+    Ok(graph)
+}
+
+/// Updates the parameters from the states `gradient.NAME` and sets those to zero.
+///
+/// Errors where the network cannot be built.
+pub fn application(model: &Model, optimizer: &dyn Optimizer, seed: u64) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let images = graph.input(Names::IMAGES, model.input_type(1)?)?;
+    let forward = model.forward(&mut graph, images, Mode::Train, seed)?;
+    let learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
+    for parameter in &forward.parameters {
+        let sum = gradient_state(&mut graph, &parameter.name, parameter.value)?;
+        optimizer.update(&mut graph, parameter, sum, learning_rate)?;
+        let ty = graph.value(sum).ty.clone();
+        let zero = graph.add(Fill { value: 0.0, ty }, &[])?;
+        graph.update(sum, zero)?;
+    }
+    Ok(graph)
+}
+
+fn gradient_state(graph: &mut Graph, name: &str, parameter: Value) -> Result<Value> {
+    let ty = graph.value(parameter).ty.clone();
+    graph.state(format!("gradient.{name}"), Initial::zeros(ty))
+}
+
+/// Loss, top-1 and top-5 of a batch, without dropout.
+///
+/// Errors where the network cannot be built for this batch.
+pub fn evaluation(model: &Model, batch: usize) -> Result<Graph> {
+    let mut graph = Graph::new();
+    with_loss(&mut graph, model, batch, Mode::Evaluate, 0)?;
+    Ok(graph)
+}
+
+/// The class probabilities of a batch.
+///
+/// Errors where the network cannot be built for this batch.
+pub fn prediction(model: &Model, batch: usize) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let images = graph.input(Names::IMAGES, model.input_type(batch)?)?;
+    let forward = model.forward(&mut graph, images, Mode::Evaluate, 0)?;
+    let probabilities = graph.add(Softmax, &[forward.logits])?;
+    graph.output(Names::PROBABILITIES, probabilities)?;
+    Ok(graph)
+}

@@ -1,0 +1,259 @@
+//! A run and the folder that it leaves behind.
+//!
+//! | file | content | written |
+//! |---|---|---|
+//! | `config.toml` | the configuration; `gabor train --config` repeats the run | at the start |
+//! | `metrics.jsonl` | a line a step: `step`, `epoch`, `loss`, `top1`, `learning_rate`, `images` | as it goes |
+//! | `weights.safetensors` | the parameters, with what is needed to use them | at the end |
+//! | `curves.png`, `filters.png` | loss and accuracy; the first layer's filters | at the end |
+//! | `summary.json` | what the run came to | last |
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::{EpochMetrics, Event, Network, StepMetrics, TrainConfig, Trainer};
+use crate::data::{self, Augment, Normalise, Source};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::io::jsonl::JsonLines;
+use crate::io::{safetensors, write_atomic};
+use crate::nn::Model;
+use crate::zoo;
+
+/// What a run came to: the content of `summary.json`.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct RunSummary {
+    /// The share of the test set that is classified rightly.
+    pub test_top1: f32,
+    /// The share of the test set whose label is among the first five.
+    pub test_top5: f32,
+    /// The mean cross-entropy of the test set, in nats.
+    pub test_loss: f32,
+    /// Seconds spent training, evaluation left out.
+    pub train_seconds: f64,
+    /// Steps done.
+    pub steps: u64,
+    /// The device's name.
+    pub device: String,
+    /// The run's folder.
+    pub run: PathBuf,
+    /// Whether it was ended early.
+    pub interrupted: bool,
+    /// Each epoch.
+    pub epochs: Vec<EpochMetrics>,
+}
+
+/// A run that is about to start.
+#[derive(Debug)]
+pub struct Run {
+    config: TrainConfig,
+    folder: PathBuf,
+    trainer: Trainer,
+    source: Source,
+    metrics: JsonLines,
+}
+
+/// The file of a run's parameters.
+const WEIGHTS: &str = "weights.safetensors";
+
+impl Run {
+    /// Opens data and device, compiles the network, and creates the folder.
+    ///
+    /// Errors where any of it fails; no folder has been created then, unless only its files cannot
+    /// be written. `folder` must be new or empty; without one it is the next free number under
+    /// `runs/`.
+    pub fn new(config: TrainConfig, folder: Option<PathBuf>) -> Result<Self> {
+        config.check()?;
+        let mut source = data::open(&config.data)?;
+        if !config.augment {
+            source.augment = Augment::none();
+        }
+        let classes = source.train.classes().len();
+        let model = zoo::build(&config.model, source.train.shape(), classes)?;
+        let device = if config.device == "auto" {
+            Device::auto()?
+        } else {
+            Device::named(&config.device)?
+        };
+        let trainer = Trainer::new(&device, model, config.optimizer(), config.options())?;
+        let folder = create_folder(folder, &config)?;
+        write_atomic(folder.join("config.toml"), config.to_toml()?.as_bytes())?;
+        let metrics = JsonLines::create(folder.join("metrics.jsonl"))?;
+        Ok(Run { config, folder, trainer, source, metrics })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The network in training.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// The data.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Trains, evaluates, and writes the results. `observe` sees every step and epoch and may end
+    /// the run early by breaking; what was learned by then is saved.
+    ///
+    /// Errors where training fails or a file cannot be written.
+    pub fn execute(
+        mut self,
+        mut observe: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<RunSummary> {
+        let mut steps: Vec<StepMetrics> = vec![];
+        let metrics = &mut self.metrics;
+        let mut failure = None;
+        let report = self.trainer.fit(&self.source, self.config.epochs, |event| {
+            if let Event::Step(step) = event {
+                steps.push(*step);
+                if let Err(e) = metrics.write(step) {
+                    failure = Some(e);
+                    return ControlFlow::Break(());
+                }
+            }
+            observe(event)
+        })?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        self.metrics.flush()?;
+        self.save_weights()?;
+        self.draw(&steps, &report.epochs)?;
+        let summary = RunSummary {
+            test_top1: report.test.top1,
+            test_top5: report.test.top5,
+            test_loss: report.test.loss,
+            train_seconds: report.train_time.as_secs_f64(),
+            steps: report.steps,
+            device: self.trainer.network().device().name(),
+            run: self.folder.clone(),
+            interrupted: report.is_interrupted,
+            epochs: report.epochs,
+        };
+        let text = serde_json::to_string_pretty(&summary)
+            .map_err(|e| Error::Usage(format!("the summary: {e}")))?;
+        write_atomic(self.folder.join("summary.json"), text.as_bytes())?;
+        Ok(summary)
+    }
+
+    fn save_weights(&self) -> Result<()> {
+        let json = |value: Result<String, serde_json::Error>| {
+            value.map_err(|e| Error::Usage(format!("the weights' metadata: {e}")))
+        };
+        let model = self.trainer.network().model();
+        let input = json(serde_json::to_string(&model.input()))?;
+        let classes = json(serde_json::to_string(self.source.train.classes()))?;
+        let normalise = json(serde_json::to_string(&self.source.normalise))?;
+        let metadata = [
+            ("model", self.config.model.as_str()),
+            ("data", self.config.data.as_str()),
+            ("input", input.as_str()),
+            ("classes", classes.as_str()),
+            ("normalise", normalise.as_str()),
+        ];
+        self.trainer.network().save(self.folder.join(WEIGHTS), &metadata)
+    }
+
+    #[cfg(feature = "images")]
+    fn draw(&self, steps: &[StepMetrics], epochs: &[EpochMetrics]) -> Result<()> {
+        use crate::viz;
+        let title = format!("{} on {}", self.config.model, self.config.data);
+        let curves = viz::Curves {
+            title: &title,
+            steps: &steps.iter().map(|s| s.step).collect::<Vec<_>>(),
+            losses: &steps.iter().map(|s| s.loss).collect::<Vec<_>>(),
+            epochs: &epochs.iter().map(|e| e.epoch).collect::<Vec<_>>(),
+            train_top1: &epochs.iter().map(|e| e.train_top1).collect::<Vec<_>>(),
+            test_top1: &epochs.iter().map(|e| e.test_top1).collect::<Vec<_>>(),
+        };
+        curves.save(self.folder.join("curves.png"))?;
+        let parameters = self.trainer.network().parameters()?;
+        match parameters.iter().find(|(_, t)| t.shape().rank() == 4) {
+            Some((_, filters)) => viz::filters::save_sheet(filters, self.folder.join("filters.png")),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(not(feature = "images"))]
+    fn draw(&self, _: &[StepMetrics], _: &[EpochMetrics]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A network that a run has left behind, ready for use.
+#[derive(Debug)]
+pub struct Finished {
+    /// The network with its parameters.
+    pub network: Network,
+    /// The names of the classes.
+    pub classes: Vec<String>,
+    /// From bytes to the network's input.
+    pub normalise: Normalise,
+    /// The data set that it was trained on.
+    pub data: String,
+}
+
+impl Finished {
+    /// Opens a run's folder.
+    ///
+    /// Errors where it holds no weights, or weights that do not fit.
+    pub fn open(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let folder = folder.as_ref();
+        let path = folder.join(WEIGHTS);
+        if !path.exists() {
+            let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+            let remedy = "give the folder of a run that has ended";
+            return Err(Error::io(path, missing, remedy));
+        }
+        let file = safetensors::load(&path)?;
+        let parse = |key: &str| -> Result<String> { Ok(file.meta(key)?.to_owned()) };
+        let faulty = |key: &str, e: &dyn std::fmt::Display| {
+            Error::data(&path, format!("its metadata `{key}` cannot be read ({e})"))
+        };
+        let input: [usize; 3] =
+            serde_json::from_str(&parse("input")?).map_err(|e| faulty("input", &e))?;
+        let classes: Vec<String> =
+            serde_json::from_str(&parse("classes")?).map_err(|e| faulty("classes", &e))?;
+        let normalise: Normalise =
+            serde_json::from_str(&parse("normalise")?).map_err(|e| faulty("normalise", &e))?;
+        let model: Model = zoo::build(&parse("model")?, input, classes.len())?;
+        let mut network = Network::new(device, model)?;
+        network.load(&path)?;
+        Ok(Finished { network, classes, normalise, data: parse("data")? })
+    }
+}
+
+/// Creates the run's folder.
+fn create_folder(folder: Option<PathBuf>, config: &TrainConfig) -> Result<PathBuf> {
+    let remedy = "choose a folder that can be written with --out";
+    if let Some(folder) = folder {
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e, remedy))?;
+        let mut entries = std::fs::read_dir(&folder).map_err(|e| Error::io(&folder, e, remedy))?;
+        if entries.next().is_some() {
+            return Err(Error::data(folder, "the folder is not empty; choose a new one with --out"));
+        }
+        return Ok(folder);
+    }
+    let stem = config.data.split(':').next().unwrap_or_default();
+    let runs = Path::new("runs");
+    std::fs::create_dir_all(runs).map_err(|e| Error::io(runs, e, remedy))?;
+    for number in 1.. {
+        let folder = runs.join(format!("{stem}-{}-{number:03}", config.model));
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::io(folder, e, remedy)),
+        }
+    }
+    Err(Error::Usage("there are too many runs under runs/".into()))
+}
