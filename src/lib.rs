@@ -21,7 +21,6 @@ pub mod tensor;
 pub mod tolerance;
 pub mod train;
 
-pub(crate) use kernel::shader;
 #[cfg(feature = "images")]
 pub mod viz;
 pub mod zoo;

@@ -32,7 +32,9 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         describe(report);
     }
     if reports.is_empty() {
-        print_line("no GPU adapter; on Debian and Ubuntu mesa-vulkan-drivers brings one in software");
+        print_line(
+            "no GPU adapter; on Debian and Ubuntu mesa-vulkan-drivers brings one in software",
+        );
     }
     print_line(&format!("auto    {}", Device::auto()?.name()));
     Ok(ExitCode::SUCCESS)
@@ -52,7 +54,9 @@ fn describe(report: &crate::gpu::adapters::AdapterReport) {
         false => "no".to_owned(),
     };
     let subgroups = match report.subgroups {
-        Some((low, high)) => format!("{low} to {high} lanes: matrix products without workgroup memory"),
+        Some((low, high)) => {
+            format!("{low} to {high} lanes: matrix products without workgroup memory")
+        }
         None => "no".to_owned(),
     };
     let side = ((report.max_binding_bytes / 4) as f64).sqrt() as u64;
@@ -68,7 +72,10 @@ fn describe(report: &crate::gpu::adapters::AdapterReport) {
                 bytes(report.max_binding_bytes)
             ),
         ),
-        ("largest buffer", format!("{}: no single tensor is larger", bytes(report.max_buffer_bytes))),
+        (
+            "largest buffer",
+            format!("{}: no single tensor is larger", bytes(report.max_buffer_bytes)),
+        ),
         ("workgroup memory", bytes(report.workgroup_memory.into())),
         ("largest grid", format!("{} workgroups an axis", report.max_groups)),
     ];
@@ -79,7 +86,8 @@ fn describe(report: &crate::gpu::adapters::AdapterReport) {
 
 #[cfg(not(feature = "gpu"))]
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
-    let line = if arguments.json { "[]" } else { "cpu; this program was built without GPU support" };
+    let line =
+        if arguments.json { "[]" } else { "cpu; this program was built without GPU support" };
     super::print_line(line);
     Ok(ExitCode::SUCCESS)
 }

@@ -43,8 +43,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
             "data set {name} has images of {given:?}, the network takes {input:?}"
         )));
     }
-    let test =
-        finished.network.evaluate(&source.test, &finished.normalise, arguments.batch)?;
+    let test = finished.network.evaluate(&source.test, &finished.normalise, arguments.batch)?;
     if arguments.json {
         print_json(&test)?;
     } else {

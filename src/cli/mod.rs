@@ -82,8 +82,7 @@ fn fail(error: &Error) -> ExitCode {
 
 /// Prints a value as one line of JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    let line =
-        serde_json::to_string(value).map_err(|e| Error::Usage(format!("as JSON: {e}")))?;
+    let line = serde_json::to_string(value).map_err(|e| Error::Usage(format!("as JSON: {e}")))?;
     print_line(&line);
     Ok(())
 }

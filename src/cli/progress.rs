@@ -67,7 +67,9 @@ impl Progress {
         self.images += step.images as u64;
         let (loss, top1) = match self.smoothed {
             None => (step.loss, step.top1),
-            Some((loss, top1)) => (loss + (step.loss - loss) / 30.0, top1 + (step.top1 - top1) / 30.0),
+            Some((loss, top1)) => {
+                (loss + (step.loss - loss) / 30.0, top1 + (step.top1 - top1) / 30.0)
+            }
         };
         self.smoothed = Some((loss, top1));
         if let Some(bar) = &self.bar {

@@ -48,13 +48,8 @@ fn parse_input(text: &str) -> Result<[usize; 3]> {
 }
 
 fn print(summary: &Summary) {
-    let mut table = Table::new([
-        "layer",
-        "output",
-        "parameters",
-        "multiply-adds",
-        "fully connected",
-    ]);
+    let mut table =
+        Table::new(["layer", "output", "parameters", "multiply-adds", "fully connected"]);
     table.row(["input", &summary.input.to_string(), "", "", ""].map(str::to_owned));
     for layer in &summary.layers {
         let parameters = match layer.parameters {

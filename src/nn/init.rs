@@ -62,9 +62,7 @@ impl Init {
             Init::Normal(x) | Init::Uniform(x) if !(x >= 0.0 && x.is_finite()) => {
                 Err(Error::setting("init", x, "must be finite and not negative"))
             }
-            Init::Constant(x) if !x.is_finite() => {
-                Err(Error::setting("init", x, "must be finite"))
-            }
+            Init::Constant(x) if !x.is_finite() => Err(Error::setting("init", x, "must be finite")),
             _ => Ok(()),
         }
     }

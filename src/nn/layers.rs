@@ -90,7 +90,8 @@ impl Layer for Conv2d {
         }
         let [height, width] = self.kernel;
         let shape = [self.outputs, channels / self.op.groups, height, width];
-        let mut inputs = vec![input, builder.parameter("weight", Role::Weight, shape, self.weight)?];
+        let mut inputs =
+            vec![input, builder.parameter("weight", Role::Weight, shape, self.weight)?];
         if let Some(init) = self.bias {
             inputs.push(builder.parameter("bias", Role::Bias, [self.outputs], init)?);
         }
@@ -144,7 +145,8 @@ impl Layer for Linear {
             return Err(builder.fault("outputs", 0, "a dense layer needs at least one unit"));
         }
         let shape = [self.outputs, builder.ty(input).shape.per_sample()];
-        let mut inputs = vec![input, builder.parameter("weight", Role::Weight, shape, self.weight)?];
+        let mut inputs =
+            vec![input, builder.parameter("weight", Role::Weight, shape, self.weight)?];
         if let Some(init) = self.bias {
             inputs.push(builder.parameter("bias", Role::Bias, [self.outputs], init)?);
         }

@@ -144,9 +144,11 @@ impl Model {
             let weights = builder.parameters()[known..].to_vec();
             let has_weights = !weights.is_empty();
             names.push(builder.last_layer().to_owned());
-            layers.push((weights, output.clone(), has_weights.then(|| {
-                inputs as u128 * output.per_sample() as u128
-            })));
+            layers.push((
+                weights,
+                output.clone(),
+                has_weights.then(|| inputs as u128 * output.per_sample() as u128),
+            ));
         }
         let mut total = 0;
         let layers = layers.into_iter().zip(names).map(|((weights, output, dense), name)| {

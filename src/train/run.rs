@@ -70,11 +70,8 @@ impl Run {
         }
         let classes = source.train.classes().len();
         let model = zoo::build(&config.model, source.train.shape(), classes)?;
-        let device = if config.device == "auto" {
-            Device::auto()?
-        } else {
-            Device::named(&config.device)?
-        };
+        let device =
+            if config.device == "auto" { Device::auto()? } else { Device::named(&config.device)? };
         let trainer = Trainer::new(&device, model, config.optimizer(), config.options())?;
         let folder = create_folder(folder, &config)?;
         write_atomic(folder.join("config.toml"), config.to_toml()?.as_bytes())?;
@@ -179,7 +176,9 @@ impl Run {
         curves.save(self.folder.join("curves.png"))?;
         let parameters = self.trainer.network().parameters()?;
         match parameters.iter().find(|(_, t)| t.shape().rank() == 4) {
-            Some((_, filters)) => viz::filters::save_sheet(filters, self.folder.join("filters.png")),
+            Some((_, filters)) => {
+                viz::filters::save_sheet(filters, self.folder.join("filters.png"))
+            }
             None => Ok(()),
         }
     }
@@ -240,7 +239,10 @@ fn create_folder(folder: Option<PathBuf>, config: &TrainConfig) -> Result<PathBu
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e, remedy))?;
         let mut entries = std::fs::read_dir(&folder).map_err(|e| Error::io(&folder, e, remedy))?;
         if entries.next().is_some() {
-            return Err(Error::data(folder, "the folder is not empty; choose a new one with --out"));
+            return Err(Error::data(
+                folder,
+                "the folder is not empty; choose a new one with --out",
+            ));
         }
         return Ok(folder);
     }

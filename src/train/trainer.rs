@@ -338,7 +338,8 @@ impl Trainer {
             let time = started.elapsed();
             report.train_time += time;
             report.steps = self.step;
-            report.test = self.network.evaluate(&source.test, &source.normalise, self.options.batch)?;
+            report.test =
+                self.network.evaluate(&source.test, &source.normalise, self.options.batch)?;
             if sums.images > 0 {
                 let metrics = EpochMetrics {
                     epoch: epoch + 1,
