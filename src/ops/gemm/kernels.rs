@@ -9,9 +9,9 @@ pub struct Kernel {
     /// The name of the variant.
     pub name: &'static str,
     pub(super) method: Method,
-    /// Rows and columns of a workgroup's tile of C.
+    /// Rows and columns of a workgroup's tile.
     pub(super) tile: [u32; 2],
-    /// Whether the transposed product is computed, so that the tile's long side lies along m.
+    /// Whether the tiles lie across: the kernel computes `C' = B' * A'`.
     pub(super) flip: bool,
     /// Into how many parts k is cut.
     pub(super) parts: usize,
@@ -26,9 +26,37 @@ pub(super) enum Method {
     Subgroup,
 }
 
+/// A shape that a kernel's tile may have, and how fast it is on large products, relative to the
+/// kernel's other shapes.
+type Tile = ([u32; 2], f64);
+
+/// GFLOP/s on 512 x 512 x 512, lavapipe on two cores.
+const SUBGROUP: [Tile; 3] = [([32, 32], 30.0), ([16, 32], 22.0), ([8, 32], 13.0)];
+const WIDE: [Tile; 2] = [([16, 64], 18.0), ([64, 16], 18.0)];
+
 impl Kernel {
     fn new(name: &'static str, method: Method, tile: [u32; 2]) -> Self {
         Kernel { name, method, tile, flip: false, parts: 1 }
+    }
+
+    /// The tile that computes a product in the least time, with what reaches past the edges counted.
+    fn fitted(name: &'static str, method: Method, tiles: &[Tile], e: Extents) -> Self {
+        let candidates = [false, true].into_iter().flat_map(|flip| {
+            let kernel = move |&(tile, speed): &Tile| {
+                (Kernel { flip, ..Kernel::new(name, method, tile) }, speed)
+            };
+            tiles.iter().map(kernel)
+        });
+        let time = |(kernel, speed): (Kernel, f64)| {
+            let work = kernel.groups(e) * kernel.tile.iter().product::<u32>() as usize;
+            (kernel, work as f64 / speed)
+        };
+        let first = Kernel::new(name, method, tiles[0].0);
+        let best = candidates.map(time).fold((first, f64::INFINITY), |best, next| {
+            // Lying across costs a little when C is written.
+            if next.1 * 1.05 < best.1 { next } else { best }
+        });
+        best.0
     }
 
     pub(super) fn shader(&self) -> Shader {
@@ -56,10 +84,9 @@ impl Kernel {
 
     /// Tiles along the rows and the columns of C.
     pub(super) fn tiles(&self, e: Extents) -> [usize; 2] {
-        let [m, n] = if self.flip { [e.n, e.m] } else { [e.m, e.n] };
-        let [tiles_m, tiles_n] =
-            [m.div_ceil(self.tile[0] as usize), n.div_ceil(self.tile[1] as usize)];
-        if self.flip { [tiles_n, tiles_m] } else { [tiles_m, tiles_n] }
+        let [rows, columns] = self.tile.map(|t| t as usize);
+        let [rows, columns] = if self.flip { [columns, rows] } else { [rows, columns] };
+        [e.m.div_ceil(rows), e.n.div_ceil(columns)]
     }
 
     /// Workgroups for a product of these extents.
@@ -69,18 +96,11 @@ impl Kernel {
     }
 
     /// This kernel with k in as many parts as give `groups` workgroups, if that is more than one.
-    fn split(
-        self,
-        name: &'static str,
-        e: Extents,
-        groups: usize,
-        adapter: &Adapter,
-    ) -> Option<Self> {
+    fn split(self, e: Extents, groups: usize, adapter: &Adapter) -> Option<Self> {
         let wanted = groups.div_ceil(self.groups(e)).min(e.k / LEAST_PART);
         // Partial products are as large as C each, and share one binding.
-        let held = adapter.max_binding_elements() / (e.batch * e.m * e.n);
-        let parts = wanted.min(held);
-        (parts > 1).then_some(Kernel { name, parts, ..self })
+        let parts = wanted.min(adapter.max_binding_elements() / (e.batch * e.m * e.n));
+        (parts > 1).then_some(Kernel { name: "split_k", parts, ..self })
     }
 }
 
@@ -90,30 +110,28 @@ const LEAST_PART: usize = 64;
 /// The kernels that `adapter` can run for a product, best guess first.
 pub(super) fn choose(problem: &Problem, adapter: &Adapter) -> Vec<Kernel> {
     let e = problem.extents();
-    let naive = Kernel::new("naive", Method::Naive, [8, 8]);
-    let large = Kernel::new("tiled", Method::Tiled, [128, 128]);
-    let small = Kernel::new("tiled_64", Method::Tiled, [64, 64]);
-    let wide = wide(e);
+    let groups = busy_groups(adapter);
     let mut kernels = if adapter.is_software() {
-        let mut kernels = vec![];
-        if adapter.subgroups.is_some_and(|(least, _)| least >= 8) {
-            kernels.push(subgroup(e));
-        }
-        kernels.push(wide);
-        kernels.push(if large.groups(e) > 1 { large } else { small });
-        kernels
+        // The tiled kernel would be slow here, and take a second to compile.
+        let has_subgroups = adapter.subgroups.is_some_and(|(least, _)| least >= 8);
+        vec![if has_subgroups {
+            Kernel::fitted("subgroup", Method::Subgroup, &SUBGROUP, e)
+        } else {
+            Kernel::fitted("wide", Method::Wide, &WIDE, e)
+        }]
     } else {
-        let groups = busy_groups(adapter);
+        let large = Kernel::new("tiled", Method::Tiled, [128, 128]);
+        let small = Kernel::new("tiled_64", Method::Tiled, [64, 64]);
+        // Large tiles load each element less often, but must be many enough for all cores.
         if large.groups(e) * 2 >= groups { vec![large, small] } else { vec![small, large] }
     };
     let best = kernels[0];
-    let groups = busy_groups(adapter);
-    if let Some(split) = best.split("split_k", e, groups, adapter) {
-        // The sum of the parts is traffic of its own: only for long k it pays.
-        let pays = best.groups(e) * 2 <= groups && e.k >= 8 * LEAST_PART;
+    if let Some(split) = best.split(e, groups, adapter) {
+        // The sum of the parts is traffic of its own: it pays where k is long and cores are idle.
+        let pays = best.groups(e) * 4 <= groups && e.k >= 8 * LEAST_PART;
         kernels.insert(if pays { 0 } else { 1 }, split);
     }
-    kernels.push(naive);
+    kernels.push(Kernel::new("naive", Method::Naive, [8, 8]));
     kernels
 }
 
@@ -124,25 +142,4 @@ fn busy_groups(adapter: &Adapter) -> usize {
         AdapterKind::Integrated | AdapterKind::Other => 64,
         AdapterKind::Software => 8,
     }
-}
-
-fn subgroup(e: Extents) -> Kernel {
-    let rows = match e.m {
-        0..=8 => 8,
-        9..=16 => 16,
-        _ => 32,
-    };
-    Kernel::new("subgroup", Method::Subgroup, [rows, 32])
-}
-
-/// Each thread computes 16 x 8 outputs; eight of them lie side by side for wide matrices, below each
-/// other for thin ones.
-fn wide(e: Extents) -> Kernel {
-    let lanes = match e.n {
-        0..=8 => 1,
-        9..=16 => 2,
-        17..=32 => 4,
-        _ => 8,
-    };
-    Kernel::new("wide", Method::Wide, [128 / lanes, 8 * lanes])
 }
