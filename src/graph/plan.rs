@@ -314,6 +314,10 @@ impl<'a> Planner<'a> {
                     memory
                 }
                 Some(i) => {
+                    // A new state that could not take the old one's place is copied there at the end.
+                    if self.updates.values().any(|&new| new == value) {
+                        self.last_use.insert(value, usize::MAX);
+                    }
                     let memory = self.temporary(value, position);
                     let bytes = graph.value(value).ty.bytes();
                     self.drafts.push(Draft::Copy { from: inputs[i], to: memory, bytes });
