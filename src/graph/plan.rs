@@ -149,6 +149,8 @@ struct Planner<'a> {
     last_use: HashMap<Value, usize>,
     updates: HashMap<Value, Value>,
     memory: HashMap<Value, Memory>,
+    /// Where outputs find the values that updated states had before.
+    old_states: HashMap<Value, Memory>,
     lifetimes: Vec<Lifetime>,
     inputs: Vec<PlanValue>,
     states: Vec<(PlanValue, Initial)>,
@@ -180,6 +182,7 @@ impl<'a> Planner<'a> {
             last_use: HashMap::new(),
             updates: graph.updates().iter().copied().collect(),
             memory: HashMap::new(),
+            old_states: HashMap::new(),
             lifetimes: vec![],
             inputs: vec![],
             states: vec![],
@@ -257,7 +260,7 @@ impl<'a> Planner<'a> {
         let outputs = self.graph.outputs().iter().map(|(name, v)| PlanValue {
             ty: self.graph.value(*v).ty.clone(),
             name: name.clone(),
-            home: home(&self.memory[v]),
+            home: home(self.old_states.get(v).unwrap_or(&self.memory[v])),
         });
         let outputs = outputs.collect();
         let steps = self.drafts.iter().map(|draft| match draft {
@@ -311,6 +314,10 @@ impl<'a> Planner<'a> {
                     memory
                 }
                 Some(i) => {
+                    // A new state that could not take the old one's place is copied there at the end.
+                    if self.updates.values().any(|&new| new == value) {
+                        self.last_use.insert(value, usize::MAX);
+                    }
                     let memory = self.temporary(value, position);
                     let bytes = graph.value(value).ty.bytes();
                     self.drafts.push(Draft::Copy { from: inputs[i], to: memory, bytes });
@@ -387,6 +394,18 @@ impl<'a> Planner<'a> {
     }
 
     fn copy_updates_home(&mut self) {
+        // An output that names a state tells its value before the update.
+        let end = self.order.len();
+        for (_, state) in self.graph.outputs() {
+            if let (Memory::Fixed(Home::State(_)), true) =
+                (self.memory[state], self.updates.contains_key(state))
+            {
+                let bytes = self.graph.value(*state).ty.bytes();
+                let old = Memory::Temporary(self.lifetime(bytes, end, end));
+                self.drafts.push(Draft::Copy { from: self.memory[state], to: old, bytes });
+                self.old_states.insert(*state, old);
+            }
+        }
         for &(state, new) in self.graph.updates() {
             let (Memory::Fixed(to), from) = (self.memory[&state], self.memory[&new]) else {
                 continue;

@@ -36,8 +36,13 @@ pub(super) fn order(graph: &Graph) -> Vec<usize> {
         if overwritten.contains_key(&n) {
             pending.push(n);
         } else {
-            // A reader of the new state must find it updated.
-            while let Some(i) = pending.iter().position(|&u| feeds(graph, u, n)) {
+            // A reader of the new state must find it updated; and so must another update.
+            let first_before =
+                |pending: &[usize], n| pending.iter().position(|&u| feeds(graph, u, n));
+            while let Some(mut i) = first_before(&pending, n) {
+                while let Some(earlier) = first_before(&pending, pending[i]) {
+                    i = earlier;
+                }
                 emit(pending.remove(i), &mut done, &mut readers);
             }
             emit(n, &mut done, &mut readers);
