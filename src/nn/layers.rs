@@ -287,6 +287,20 @@ impl Layer for Activation {
     }
 }
 
+/// `max(x, 0)` for each element: [`Activation::RELU`] under the name by which everyone calls it.
+#[derive(Clone, Copy, Debug)]
+pub struct Relu;
+
+impl Layer for Relu {
+    fn kind(&self) -> &'static str {
+        Activation::RELU.kind()
+    }
+
+    fn build(&self, builder: &mut Builder<'_>, input: Value) -> Result<Value> {
+        Activation::RELU.build(builder, input)
+    }
+}
+
 /// Layers one after another, as one layer.
 #[derive(Debug, Default)]
 pub struct Sequential(Vec<(Option<String>, Box<dyn Layer>)>);

@@ -9,11 +9,11 @@ use crate::tensor::{Shape, TensorType};
 /// A network for images of one size.
 ///
 /// ```
-/// use gabor::nn::{Activation, Conv2d, Linear, MaxPool2d, Model};
+/// use gabor::nn::{Conv2d, Linear, MaxPool2d, Model, Relu};
 ///
 /// let model = Model::new("tiny", [1, 28, 28])
 ///     .with(Conv2d::new(8, 5).padding(2))
-///     .with(Activation::RELU)
+///     .with(Relu)
 ///     .with(MaxPool2d::new(3).stride(2))
 ///     .with(Linear::new(10));
 /// assert_eq!(model.summary(1)?.parameters, 8 * 25 + 8 + 10 * 8 * 13 * 13 + 10);
