@@ -1,6 +1,7 @@
 //! gabor trains convolutional neural networks with WGSL compute shaders through wgpu, on any GPU
 //! without CUDA, and on the CPU where there is no GPU.
 
+pub mod bench;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod cpu;

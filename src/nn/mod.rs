@@ -9,7 +9,7 @@ mod model;
 
 pub use builder::{Builder, Mode, Parameter, Role};
 pub use init::Init;
-pub use layers::{Activation, Conv2d, Dropout, Linear, Lrn, MaxPool2d, Sequential};
+pub use layers::{Activation, AvgPool2d, Conv2d, Dropout, Linear, Lrn, MaxPool2d, Sequential};
 pub use model::{Forward, LayerSummary, Model, Summary};
 
 use crate::error::Result;
