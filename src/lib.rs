@@ -74,6 +74,7 @@
 //! | `images` | with `cli` | the data set `photos`, pictures of filters and curves |
 //! | `cli` | yes | the program `gabor` |
 
+pub mod bench;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;

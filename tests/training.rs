@@ -11,7 +11,7 @@ use gabor::data::{self, Augment, Images, Source};
 use gabor::device::Device;
 use gabor::error::Error;
 use gabor::gpu::{GpuEngine, GpuOptions};
-use gabor::nn::{Activation, Conv2d, Dropout, Init, Linear, Lrn, MaxPool2d, Model};
+use gabor::nn::{Conv2d, Dropout, Init, Linear, Lrn, MaxPool2d, Model, Relu};
 use gabor::ops::case::Draw;
 use gabor::optim::Sgd;
 use gabor::tensor::Tensor;
@@ -37,13 +37,13 @@ fn digits(train: usize, test: usize) -> Source {
 fn small(dropout: f32) -> Model {
     let model = Model::new("small", [2, 12, 11])
         .with(Conv2d::new(6, 3).padding(1))
-        .with(Activation::RELU)
+        .with(Relu)
         .with(Lrn::alexnet())
         .with(MaxPool2d::new(3).stride(2))
         .with(Conv2d::new(8, 3).groups(2).bias_init(Init::Constant(0.1)))
-        .with(Activation::RELU)
+        .with(Relu)
         .with(Linear::new(12))
-        .with(Activation::RELU);
+        .with(Relu);
     let model = if dropout > 0.0 { model.with(Dropout::new(dropout)) } else { model };
     model.with(Linear::new(5))
 }
@@ -176,10 +176,8 @@ fn full_step(device: &Device, model: Model, seed: u64) -> (f32, Vec<(String, Vec
 #[test]
 fn full_alexnets_take_a_step_under_webgpu_limits() {
     type Make = fn([usize; 3], usize) -> Model;
-    let networks: [(Make, [usize; 3], usize); 2] = [
-        (zoo::alexnet, [3, 227, 227], 60_965_224),
-        (zoo::alexnet_2014, [3, 224, 224], 61_100_840),
-    ];
+    let networks: [(Make, [usize; 3], usize); 2] =
+        [(zoo::alexnet, [3, 227, 227], 60_965_224), (zoo::alexnet_2014, [3, 224, 224], 61_100_840)];
     // The first dense layer's weights are larger than the 128 MiB that one binding holds.
     const { assert!(4 * 4096 * 9216 > 128 << 20) };
     for (make, input, parameters) in networks {
@@ -187,7 +185,10 @@ fn full_alexnets_take_a_step_under_webgpu_limits() {
         let Some(gpu) = common::gpu() else { continue };
         let (loss, changes) = full_step(&Device::cpu(), make(input, 1000), 8);
         let (gpu_loss, gpu_changes) = full_step(&gpu, make(input, 1000), 8);
-        assert!(((loss - gpu_loss) / loss).abs() < 1e-3, "{loss} on the CPU, {gpu_loss} on the GPU");
+        assert!(
+            ((loss - gpu_loss) / loss).abs() < 1e-3,
+            "{loss} on the CPU, {gpu_loss} on the GPU"
+        );
         for ((name, change), (_, gpu_change)) in changes.iter().zip(&gpu_changes) {
             let norm = |x: &mut dyn Iterator<Item = f32>| {
                 x.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt()

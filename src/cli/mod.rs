@@ -3,6 +3,7 @@
 //! Every error is one line on standard error that names the thing and the remedy; the exit code is
 //! then 2.
 
+mod bench;
 mod devices;
 mod eval;
 mod predict;
@@ -33,6 +34,7 @@ enum Command {
     Predict(predict::Arguments),
     Summary(summary::Arguments),
     Devices(devices::Arguments),
+    Bench(bench::Arguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -52,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Predict(arguments) => predict::run(arguments),
         Command::Summary(arguments) => summary::run(arguments),
         Command::Devices(arguments) => devices::run(arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match outcome {
         Ok(code) => code,

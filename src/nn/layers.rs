@@ -198,6 +198,57 @@ impl Layer for MaxPool2d {
     }
 }
 
+/// The average over windows. See [`ops::pool::AvgPool2d`].
+#[derive(Clone, Copy, Debug)]
+pub struct AvgPool2d(ops::pool::AvgPool2d);
+
+impl AvgPool2d {
+    /// Windows of `window` by `window` pixels, side by side.
+    pub fn new(window: usize) -> Self {
+        AvgPool2d(ops::pool::AvgPool2d {
+            window: [window; 2],
+            stride: [window; 2],
+            padding: [0; 4],
+            ceil_mode: false,
+            count_include_pad: true,
+        })
+    }
+
+    /// Pixels between neighbouring windows; less than the window makes them overlap.
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.0.stride = [stride; 2];
+        self
+    }
+
+    /// Zero pixels on each side, which count in the average.
+    pub fn padding(mut self, padding: usize) -> Self {
+        self.0.padding = [padding; 4];
+        self
+    }
+
+    /// Lets a last window hang over the edge; what is beyond does not count.
+    pub fn ceil_mode(mut self) -> Self {
+        self.0.ceil_mode = true;
+        self
+    }
+
+    /// Pixels of the padding do not count in the average.
+    pub fn without_padding_in_average(mut self) -> Self {
+        self.0.count_include_pad = false;
+        self
+    }
+}
+
+impl Layer for AvgPool2d {
+    fn kind(&self) -> &'static str {
+        "avgpool"
+    }
+
+    fn build(&self, builder: &mut Builder<'_>, input: Value) -> Result<Value> {
+        builder.add(self.0, &[input])
+    }
+}
+
 /// Local response normalisation across channels. See [`ops::lrn::Lrn`].
 #[derive(Clone, Copy, Debug)]
 pub struct Lrn(ops::lrn::Lrn);
@@ -258,15 +309,12 @@ impl Layer for Dropout {
     }
 }
 
-/// A function of each element.
+/// A function of each element. The most common has a name of its own: [`Relu`].
 #[derive(Clone, Copy, Debug)]
 pub struct Activation(Unary);
 
 impl Activation {
-    /// `max(x, 0)`.
-    pub const RELU: Activation = Activation(Unary::Relu);
-
-    /// Any other.
+    /// Of this function.
     pub fn new(function: Unary) -> Self {
         Activation(function)
     }
@@ -287,17 +335,17 @@ impl Layer for Activation {
     }
 }
 
-/// `max(x, 0)` for each element: [`Activation::RELU`] under the name by which everyone calls it.
+/// `max(x, 0)` for each element.
 #[derive(Clone, Copy, Debug)]
 pub struct Relu;
 
 impl Layer for Relu {
     fn kind(&self) -> &'static str {
-        Activation::RELU.kind()
+        "relu"
     }
 
     fn build(&self, builder: &mut Builder<'_>, input: Value) -> Result<Value> {
-        Activation::RELU.build(builder, input)
+        builder.add(Unary::Relu, &[input])
     }
 }
 

@@ -9,7 +9,9 @@ mod model;
 
 pub use builder::{Builder, Mode, Parameter, Role};
 pub use init::Init;
-pub use layers::{Activation, Conv2d, Dropout, Linear, Lrn, MaxPool2d, Relu, Sequential};
+pub use layers::{
+    Activation, AvgPool2d, Conv2d, Dropout, Linear, Lrn, MaxPool2d, Relu, Sequential,
+};
 pub use model::{Forward, LayerSummary, Model, Summary};
 
 use crate::error::Result;

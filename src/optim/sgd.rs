@@ -13,6 +13,7 @@ pub struct Sgd {
     momentum: f32,
     weight_decay: f32,
     bias_learning_rate_scale: f32,
+    decays_biases: bool,
     form: SgdForm,
 }
 
@@ -24,6 +25,7 @@ impl Sgd {
             momentum: 0.0,
             weight_decay: 0.0,
             bias_learning_rate_scale: 1.0,
+            decays_biases: false,
             form: SgdForm::Torch,
         }
     }
@@ -34,9 +36,15 @@ impl Sgd {
         self
     }
 
-    /// Pulls the weights, but not the biases, towards zero.
+    /// Pulls the weights, but not the biases, towards zero. See [`Sgd::decay_biases`].
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
         self.weight_decay = weight_decay;
+        self
+    }
+
+    /// Lets weight decay pull on the biases too, as PyTorch's optimizers do unless told otherwise.
+    pub fn decay_biases(mut self) -> Self {
+        self.decays_biases = true;
         self
     }
 
@@ -63,6 +71,7 @@ impl Optimizer for Sgd {
     ) -> Result<()> {
         let (weight_decay, learning_rate_scale) = match parameter.role {
             Role::Weight => (self.weight_decay, 1.0),
+            Role::Bias if self.decays_biases => (self.weight_decay, self.bias_learning_rate_scale),
             Role::Bias => (0.0, self.bias_learning_rate_scale),
         };
         let (momentum, form) = (self.momentum, self.form);

@@ -1,6 +1,6 @@
 //! LeNet.
 
-use crate::nn::{Activation, Conv2d, Linear, MaxPool2d, Model};
+use crate::nn::{Conv2d, Linear, MaxPool2d, Model, Relu};
 
 /// LeNet-5 (LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document
 /// recognition", 1998) as it is taught today: ReLU for tanh, max pooling for subsampling, and 28x28
@@ -8,14 +8,14 @@ use crate::nn::{Activation, Conv2d, Linear, MaxPool2d, Model};
 pub fn lenet(input: [usize; 3], classes: usize) -> Model {
     Model::new("lenet", input)
         .with(Conv2d::new(6, 5).padding(2))
-        .with(Activation::RELU)
+        .with(Relu)
         .with(MaxPool2d::new(2))
         .with(Conv2d::new(16, 5))
-        .with(Activation::RELU)
+        .with(Relu)
         .with(MaxPool2d::new(2))
         .with(Linear::new(120))
-        .with(Activation::RELU)
+        .with(Relu)
         .with(Linear::new(84))
-        .with(Activation::RELU)
+        .with(Relu)
         .with(Linear::new(classes))
 }

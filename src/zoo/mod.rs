@@ -1,9 +1,11 @@
 //! Networks that have a name.
 
 mod alexnet;
+mod cifar_quick;
 mod lenet;
 
 pub use alexnet::{alexnet, alexnet_2014, alexnet_small};
+pub use cifar_quick::cifar_quick;
 pub use lenet::lenet;
 
 use crate::error::{Error, Result};
@@ -49,6 +51,12 @@ pub const MODELS: &[Entry] = &[
         about: "LeCun, Bottou, Bengio & Haffner 1998, with ReLU and max pooling",
         home: ([1, 28, 28], 10),
         make: lenet,
+    },
+    Entry {
+        name: "cifar-quick",
+        about: "Caffe's small network for CIFAR-10 (Krizhevsky 2012)",
+        home: ([3, 32, 32], 10),
+        make: cifar_quick,
     },
 ];
 
