@@ -121,7 +121,7 @@ fn error_with(which: usize, file: Vec<u8>) -> String {
     let mut files = good();
     files[which] = file;
     let dir = write(&files);
-    let error = open(dir.path()).err().expect("an error").to_string();
+    let error = open(dir.path()).expect_err("an error").to_string();
     assert!(!error.contains('\n'), "{error}");
     assert!(error.contains(NAMES[which]), "{error} does not name {}", NAMES[which]);
     error

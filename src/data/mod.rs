@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn unknown_names_list_the_known() {
         for name in ["", "digit", "digits:", "digits:x", "photos:/tmp", "idx", "idx:", "mnist"] {
-            let error = open(name).err().expect(name).to_string();
+            let error = open(name).expect_err(name).to_string();
             assert!(error.contains("digits, photos, idx:DIR"), "{name}: {error}");
         }
         assert_eq!(known().next(), Some(DEFAULT));

@@ -74,6 +74,9 @@ pub enum PlanStep {
     },
 }
 
+/// Picks one of the variants that an op offers.
+pub type Choose<'a> = dyn Fn(&dyn Op, Vec<Variant>) -> Result<Variant> + 'a;
+
 /// A graph compiled for a [`Target`].
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -104,11 +107,7 @@ impl Plan {
     /// Compiles `graph` for `target`; `choose` picks among an op's variants.
     ///
     /// Errors as [`Plan::new`].
-    pub fn choosing(
-        graph: &Graph,
-        target: &Target,
-        choose: &dyn Fn(&dyn Op, Vec<Variant>) -> Result<Variant>,
-    ) -> Result<Self> {
+    pub fn choosing(graph: &Graph, target: &Target, choose: &Choose) -> Result<Self> {
         Planner::new(graph).plan(target, choose)
     }
 
@@ -243,11 +242,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn plan(
-        mut self,
-        target: &Target,
-        choose: &dyn Fn(&dyn Op, Vec<Variant>) -> Result<Variant>,
-    ) -> Result<Plan> {
+    fn plan(mut self, target: &Target, choose: &Choose) -> Result<Plan> {
         for position in 0..self.order.len() {
             self.draft(position, target, choose)?;
         }
@@ -294,12 +289,7 @@ impl<'a> Planner<'a> {
         Ok(plan)
     }
 
-    fn draft(
-        &mut self,
-        position: usize,
-        target: &Target,
-        choose: &dyn Fn(&dyn Op, Vec<Variant>) -> Result<Variant>,
-    ) -> Result<()> {
+    fn draft(&mut self, position: usize, target: &Target, choose: &Choose) -> Result<()> {
         let graph = self.graph;
         let index = self.order[position];
         let node = &graph.nodes()[index];

@@ -187,11 +187,11 @@ impl Trainer {
         let (device, model) = (&*device, &*model);
         let target = device.target();
         let Some(micro_batch) = self.options.micro_batch.filter(|&m| m < batch) else {
-            if !self.training.contains_key(&batch) {
+            if let std::collections::hash_map::Entry::Vacant(e) = self.training.entry(batch) {
                 let plan = plan_that_fits(device, memory, batch, &|n| {
                     Plan::new(&graphs::training_step(model, optimizer, n, seed)?, &target)
                 })?;
-                self.training.insert(batch, session.load(plan)?);
+                e.insert(session.load(plan)?);
             }
             return Ok(());
         };

@@ -3,9 +3,9 @@
 use crate::nn::{Conv2d, Dropout, Init, Linear, Lrn, MaxPool2d, Model, Relu};
 
 /// AlexNet as published (Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep
-/// Convolutional Neural Networks", 2012), in Caffe's arithmetic: 227x227 images, padding 0, 2, 1, 1,
-/// 1. Convolutions 2, 4 and 5 have two groups, as on the paper's two GPUs; ReLU comes before the
-/// local response normalisation. Weights start from N(0, 0.01), the biases of convolutions 2, 4, 5
+/// Convolutional Neural Networks", 2012), in Caffe's arithmetic: 227x227 images, the convolutions
+/// padded by 0, 2, 1, 1 and 1. Convolutions 2, 4 and 5 have two groups, as on the paper's two GPUs;
+/// ReLU comes before the local response normalisation. Weights start from N(0, 0.01), the biases of convolutions 2, 4, 5
 /// and of the hidden dense layers from 1.
 ///
 /// For 227x227 colour images and 1000 classes it has 60,965,224 parameters.

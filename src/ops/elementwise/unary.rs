@@ -121,7 +121,7 @@ impl Op for Unary {
         let data = &mut *io.outputs[0];
         match *self {
             Unary::Relu => {
-                parallel::each(data, |part| part.iter_mut().for_each(|x| *x = x.max(0.0)))
+                parallel::each(data, |part| part.iter_mut().for_each(|x| *x = x.max(0.0)));
             }
             Unary::LeakyRelu { slope } => parallel::each(data, |part| {
                 part.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { slope * *x });
