@@ -24,8 +24,7 @@ use gabor::session::Session;
 use gabor::tensor::{Shape, Tensor, TensorType};
 use gabor::tolerance::Tolerance;
 
-const LRN: Lrn =
-    Lrn { size: 3, alpha: 0.3, beta: 0.75, k: 1.5, convention: AlphaConvention::Sum };
+const LRN: Lrn = Lrn { size: 3, alpha: 0.3, beta: 0.75, k: 1.5, convention: AlphaConvention::Sum };
 /// Overlapping windows that keep the extents.
 const POOL: MaxPool2d =
     MaxPool2d { window: [3; 2], stride: [1; 2], padding: [1; 4], ceil_mode: false };
@@ -388,10 +387,9 @@ fn mistakes_are_named() {
     let idle = graph.state("idle", Tensor::zeros(&TensorType::f32([4, 3]))).unwrap();
     let labels = graph.input("labels", TensorType::u32([2])).unwrap();
 
-    for error in [
-        message(graph.input("x", ty.clone())),
-        message(graph.state("x", Tensor::zeros(&ty))),
-    ] {
+    for error in
+        [message(graph.input("x", ty.clone())), message(graph.state("x", Tensor::zeros(&ty)))]
+    {
         assert!(error.contains("`x`") && error.contains("already"), "{error}");
     }
     let logits = graph.add(Linear, &[x, weight]).unwrap();
