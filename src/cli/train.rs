@@ -33,28 +33,28 @@ pub(super) struct Arguments {
     #[arg(long)]
     model: Option<String>,
     /// Epochs to train.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     epochs: Option<u64>,
     /// End the run after this many steps.
-    #[arg(long, value_name = "STEPS")]
+    #[arg(long, value_name = "STEPS", allow_negative_numbers = true)]
     max_steps: Option<u64>,
     /// Images a step.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     batch: Option<usize>,
     /// Images at a time on the device, where a whole batch does not fit.
-    #[arg(long, value_name = "IMAGES")]
+    #[arg(long, value_name = "IMAGES", allow_negative_numbers = true)]
     micro_batch: Option<usize>,
     /// The learning rate before the schedule.
-    #[arg(long, visible_alias = "lr")]
+    #[arg(long, visible_alias = "lr", allow_negative_numbers = true)]
     learning_rate: Option<f32>,
     /// The share of the last step that each step keeps.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     momentum: Option<f32>,
     /// Pulls the weights towards zero.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     weight_decay: Option<f32>,
     /// Decides initial weights, order, augmentation and dropout.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Train on the images as they are.
     #[arg(long)]

@@ -36,6 +36,8 @@ pub struct Reflection {
     pub params: Option<(u32, u32)>,
     /// The workgroup's size along x, y and z.
     pub workgroup: [u32; 3],
+    /// The bytes of workgroup memory.
+    pub workgroup_memory: u32,
 }
 
 /// The text of a shader with its imports and constants in place.
@@ -104,9 +106,16 @@ pub fn reflect(shader: Shader, text: &str) -> Result<Reflection> {
         .ok_or_else(|| fault(shader, "it has no `@compute` entry point `main`"))?;
     let mut layouter = naga::proc::Layouter::default();
     layouter.update(module.to_ctx()).map_err(|e| fault(shader, e.to_string()))?;
-    let mut reflection =
-        Reflection { bindings: vec![], params: None, workgroup: entry.workgroup_size };
+    let mut reflection = Reflection {
+        bindings: vec![],
+        params: None,
+        workgroup: entry.workgroup_size,
+        workgroup_memory: 0,
+    };
     for (_, variable) in module.global_variables.iter() {
+        if variable.space == naga::AddressSpace::WorkGroup {
+            reflection.workgroup_memory += layouter[variable.ty].size.next_multiple_of(16);
+        }
         let Some(binding) = &variable.binding else { continue };
         let name = variable.name.clone().unwrap_or_default();
         if binding.group != 0 {
@@ -134,6 +143,15 @@ impl Pipeline {
     ) -> Result<Self> {
         let text = assemble(shader, constants)?;
         let reflection = reflect(shader, &text)?;
+        // wgpu leaves this limit to the drivers, and not all of them complain.
+        let (needed, offered) = (reflection.workgroup_memory, engine.adapter().workgroup_memory);
+        if needed > offered {
+            let problem = format!(
+                "it declares {needed} bytes of workgroup memory, {} offers {offered}",
+                engine.adapter().name
+            );
+            return Err(fault(shader, problem));
+        }
         let device = engine.device();
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let is_trusted = shader.trusted && !engine.is_checked();

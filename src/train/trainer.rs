@@ -232,6 +232,13 @@ impl Trainer {
     ) -> Result<StepUnderWay> {
         check_labels(labels, self.network.classes)?;
         let batch = labels.shape().elements();
+        let expected = self.network.model.input_type(batch)?;
+        if images.ty() != expected {
+            let (name, given) = (Names::IMAGES, images.ty());
+            return Err(Error::Usage(format!(
+                "`{name}` is {given}; {batch} labels and the model call for {expected}"
+            )));
+        }
         self.prepare(batch)?;
         self.step += 1;
         let rate = Tensor::scalar(learning_rate);

@@ -1,0 +1,524 @@
+//! The program as its users run it: what it prints, what it leaves behind, and how it complains.
+
+#![cfg(feature = "cli")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use gabor::io::safetensors;
+use gabor::train::TrainConfig;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a run of the program came to.
+struct Outcome {
+    status: ExitStatus,
+    stdout: String,
+    /// Without the line that the Vulkan loader prints on machines without a display.
+    stderr: Vec<String>,
+}
+
+fn program(arguments: &[&str], folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gabor"));
+    command.args(arguments).current_dir(folder);
+    command.env_remove("GABOR_DEVICE").env_remove("RUST_BACKTRACE");
+    command
+}
+
+fn run_in(folder: &Path, arguments: &[&str]) -> Outcome {
+    let output = program(arguments, folder).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let stderr = stderr.lines().filter(|l| !l.starts_with("error: XDG_RUNTIME_DIR"));
+    Outcome {
+        status: output.status,
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: stderr.map(str::to_owned).collect(),
+    }
+}
+
+/// A run that must end well, without a word on standard error.
+fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let outcome = run_in(folder, arguments);
+    assert!(outcome.status.success(), "{arguments:?}: {} {:?}", outcome.status, outcome.stderr);
+    assert!(outcome.stderr.is_empty(), "{arguments:?}: {:?}", outcome.stderr);
+    outcome.stdout
+}
+
+/// A run that must fail: exit code 2, and one line that contains each of `says`.
+fn fail(folder: &Path, arguments: &[&str], says: &[&str]) {
+    let outcome = run_in(folder, arguments);
+    let [line] = &outcome.stderr[..] else {
+        panic!("{arguments:?}: {} {:?}", outcome.status, outcome.stderr)
+    };
+    println!("{line}");
+    assert_eq!(outcome.status.code(), Some(2), "{arguments:?}: {line}");
+    assert!(line.starts_with("gabor: ") && !line.contains("panicked"), "{arguments:?}: {line}");
+    for word in says {
+        assert!(line.contains(word), "{arguments:?}: {line:?} does not say {word:?}");
+    }
+    assert_eq!(outcome.stdout, "", "{arguments:?}");
+}
+
+fn text(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path.as_ref())
+        .unwrap_or_else(|e| panic!("{}: {e}", path.as_ref().display()))
+}
+
+/// The arguments of a short run on the CPU.
+const SHORT: &[&str] =
+    &["train", "--device", "cpu", "--epochs", "1", "--max-steps", "3", "--batch", "8", "--json"];
+
+/// A finished run of LeNet, made once.
+fn finished() -> &'static Path {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        succeed(folder.path(), &[SHORT, &["--model", "lenet", "--out", "run"]].concat());
+        folder
+    });
+    folder.path()
+}
+
+#[test]
+fn a_run_leaves_everything_behind_and_repeats_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let stdout = succeed(folder.path(), &[SHORT, &["--seed", "9", "--out", "first"]].concat());
+    let lines: Vec<Value> = stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let [epoch, result] = &lines[..] else { panic!("{stdout}") };
+    assert_eq!(epoch["epoch"], 1);
+    for key in ["loss", "train_top1", "test_loss", "test_top1", "images_per_second"] {
+        assert!(epoch[key].as_f64().is_some_and(f64::is_finite), "{key}: {epoch}");
+    }
+    assert!((0.0..=1.0).contains(&result["test_top1"].as_f64().unwrap()), "{result}");
+    assert!(result["train_seconds"].as_f64().unwrap() > 0.0, "{result}");
+    assert!(result["device"].as_str().unwrap().starts_with("cpu"), "{result}");
+    assert_eq!((&result["run"], &result["steps"]), (&"first".into(), &3.into()));
+    assert_eq!(result["interrupted"], false);
+
+    let first = folder.path().join("first");
+    let steps: Vec<Value> = text(first.join("metrics.jsonl"))
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(steps.len(), 3);
+    for (i, step) in steps.iter().enumerate() {
+        assert_eq!((&step["step"], &step["epoch"]), (&(i + 1).into(), &1.into()));
+        assert!(step["loss"].as_f64().is_some_and(|l| l > 0.0), "{step}");
+        assert_eq!(step["images"], 8);
+    }
+    let config = TrainConfig::read(first.join("config.toml")).unwrap();
+    assert_eq!((config.seed, config.batch, config.max_steps), (9, 8, Some(3)));
+    assert_eq!((config.data.as_str(), config.model.as_str()), ("digits", "alexnet-small"));
+    let summary: Value = serde_json::from_str(&text(first.join("summary.json"))).unwrap();
+    assert_eq!(&summary, result);
+    let weights = safetensors::load(first.join("weights.safetensors")).unwrap();
+    assert_eq!(weights.tensors()["conv1.weight"].shape().dims(), [32, 1, 7, 7]);
+    assert_eq!(weights.meta("model").unwrap(), "alexnet-small");
+    for picture in ["curves.png", "filters.png"] {
+        let image = image::open(first.join(picture)).unwrap().to_rgb8();
+        let first = *image.get_pixel(0, 0);
+        assert!(image.pixels().any(|&p| p != first), "{picture} is blank");
+    }
+    let mut names: Vec<_> = std::fs::read_dir(&first)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let files = ["config.toml", "curves.png", "filters.png", "metrics.jsonl", "summary.json"];
+    assert_eq!(names, [&files[..], &["weights.safetensors"]].concat());
+
+    // The same again from the configuration, to the bit.
+    succeed(folder.path(), &["train", "--config", "first/config.toml", "--out", "again", "-q"]);
+    let again = folder.path().join("again");
+    let bytes = |folder: &Path, name: &str| std::fs::read(folder.join(name)).unwrap();
+    for name in ["weights.safetensors", "metrics.jsonl", "config.toml"] {
+        assert!(bytes(&first, name) == bytes(&again, name), "{name} differs");
+    }
+
+    // What eval says is what the run said.
+    let stdout = succeed(folder.path(), &["eval", "first", "--device", "cpu", "--json"]);
+    let evaluated: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(evaluated["images"], 1000);
+    for (key, expected) in [("top1", "test_top1"), ("top5", "test_top5"), ("loss", "test_loss")] {
+        let (now, then) = (evaluated[key].as_f64().unwrap(), summary[expected].as_f64().unwrap());
+        assert!((now - then).abs() < 1e-5, "{key}: {now} {then}");
+    }
+}
+
+#[test]
+fn runs_without_a_folder_are_numbered_and_talk_in_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["train", "--device", "cpu", "--model", "lenet", "--max-steps", "2"];
+    for number in ["001", "002"] {
+        let stdout = succeed(folder.path(), &arguments);
+        assert!(stdout.contains("lenet on digits (4000 images"), "{stdout}");
+        assert!(stdout.contains("epoch  1/15") && stdout.contains("test accuracy"), "{stdout}");
+        let run = format!("runs/digits-lenet-{number}");
+        assert!(stdout.contains(&format!("saved to {run}")), "{stdout}");
+        assert!(folder.path().join(run).join("weights.safetensors").exists());
+    }
+    let stdout = succeed(folder.path(), &[&arguments[..], &["--quiet"]].concat());
+    assert_eq!(stdout, "");
+}
+
+/// Saves the first test digit of a class as a picture.
+fn digit(folder: &Path, class: u32, name: &str) {
+    let source = gabor::data::open("digits").unwrap();
+    let mut pixels = vec![0; 28 * 28];
+    let index =
+        (0..source.test.len()).find(|&i| source.test.load(i, &mut pixels).unwrap() == class);
+    assert!(index.is_some());
+    image::GrayImage::from_raw(28, 28, pixels).unwrap().save(folder.join(name)).unwrap();
+}
+
+#[test]
+fn predict_tells_classes_and_probabilities() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = ["train", "--device", "cpu", "--model", "lenet", "--epochs", "1", "--batch", "32"];
+    // Enough steps to know a zero from a one.
+    let rest = ["--max-steps", "90", "--lr", "0.02", "--out", "run", "-q", "--no-augment"];
+    succeed(folder.path(), &[&train[..], &rest].concat());
+    digit(folder.path(), 0, "zero.png");
+    digit(folder.path(), 1, "one.png");
+    let predict = ["predict", "run", "zero.png", "one.png", "--device", "cpu"];
+    let stdout = succeed(folder.path(), &predict);
+    let lines: Vec<_> = stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{stdout}");
+    for (line, (name, class)) in lines.iter().zip([("zero.png", "0"), ("one.png", "1")]) {
+        assert!(line.starts_with(&format!("{name}: {class} ")) && line.ends_with(" %"), "{line}");
+    }
+    let stdout = succeed(folder.path(), &[&predict[..], &["--json", "--top", "10"]].concat());
+    for (line, class) in stdout.lines().zip(["0", "1"]) {
+        let value: Value = serde_json::from_str(line).unwrap();
+        let guesses = value["classes"].as_array().unwrap();
+        assert_eq!((guesses.len(), &guesses[0]["class"]), (10, &class.into()), "{line}");
+        let sum: f64 = guesses.iter().map(|g| g["probability"].as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{line}");
+    }
+    // Any picture will do; it is resized and turned grey.
+    image::RgbImage::from_fn(50, 40, |x, y| image::Rgb([x as u8, y as u8, 99]))
+        .save(folder.path().join("colours.png"))
+        .unwrap();
+    let stdout = succeed(folder.path(), &["predict", "run", "colours.png", "--device", "cpu"]);
+    assert!(stdout.starts_with("colours.png: "), "{stdout}");
+}
+
+#[test]
+fn summaries_and_devices_are_listed() {
+    let here = Path::new(".");
+    let stdout = succeed(here, &["summary", "alexnet"]);
+    assert!(stdout.contains("60,965,224"), "{stdout}");
+    // The lecture's count of conv1's weights, and its shapes.
+    for words in ["34,944", "[1, 96, 55, 55]", "[1, 256, 6, 6]", "37,752,832"] {
+        assert!(stdout.contains(words), "{words}: {stdout}");
+    }
+    assert!(succeed(here, &["summary", "alexnet-2014"]).contains("61,100,840"));
+    let stdout = succeed(here, &["summary", "lenet", "--input", "3,32,32", "--batch", "4"]);
+    assert!(stdout.contains("[4, 3, 32, 32]"), "{stdout}");
+    let stdout = succeed(here, &["devices"]);
+    assert!(stdout.starts_with("cpu ") && stdout.contains("\nauto "), "{stdout}");
+    let json: Value = serde_json::from_str(&succeed(here, &["devices", "--json"])).unwrap();
+    let adapters = json.as_array().unwrap();
+    for adapter in adapters {
+        assert!(stdout.contains(adapter["name"].as_str().unwrap()), "{stdout}");
+        assert!(adapter["max_binding_bytes"].as_u64().unwrap() >= 128 << 20, "{adapter}");
+    }
+    for arguments in [&["--help"][..], &["train", "--help"], &["--version"]] {
+        assert!(succeed(here, arguments).contains("gabor"));
+    }
+}
+
+#[test]
+fn settings_out_of_range_are_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--data", "mnist"], &["data set `mnist`", "digits, photos, idx:DIR"]),
+        (&["--model", "vgg99"], &["model `vgg99`", "alexnet-small"]),
+        (&["--device", "tpu"], &["device `tpu`", "auto, cpu, gpu"]),
+        (&["--device", "gpu:no such card"], &["gpu:no such card"]),
+        (&["--device", "gpu:99"], &["gpu:99"]),
+        (&["--no-such-flag"], &["--no-such-flag"]),
+        (&["--batch", "0"], &["batch = 0"]),
+        (&["--batch", "many"], &["many", "--batch"]),
+        (&["--batch", "-4"], &["-4", "batch"]),
+        (&["--micro-batch", "0"], &["micro-batch = 0"]),
+        (&["--epochs", "0"], &["epochs = 0"]),
+        (&["--max-steps", "0"], &["max-steps = 0"]),
+        (&["--lr", "NaN"], &["learning-rate = NaN", "positive and finite"]),
+        (&["--learning-rate", "-0.1"], &["learning-rate = -0.1"]),
+        (&["--learning-rate=-inf"], &["learning-rate = -inf"]),
+        (&["--learning-rate", "inf"], &["learning-rate = inf"]),
+        (&["--learning-rate", "0"], &["learning-rate = 0"]),
+        (&["--learning-rate", "fast"], &["fast", "--learning-rate"]),
+        (&["--momentum", "1"], &["momentum = 1"]),
+        (&["--momentum", "nan"], &["momentum = NaN"]),
+        (&["--momentum", "-0.5"], &["momentum = -0.5"]),
+        (&["--weight-decay", "-1"], &["weight-decay = -1"]),
+        (&["--weight-decay", "inf"], &["weight-decay = inf"]),
+        (&["--config", "nowhere.toml"], &["nowhere.toml"]),
+        (&["--config", "."], &["."]),
+        (&["--data", "idx:nowhere"], &["nowhere"]),
+        (&["--data", "idx:"], &["idx:"]),
+        (&["--seed", "x"], &["--seed"]),
+    ];
+    for (arguments, says) in cases {
+        // The device comes last, so that a case may name another.
+        let mut all = vec!["train", "--out", "out", "--max-steps", "1"];
+        if arguments[0] == "--max-steps" {
+            all.truncate(3);
+        }
+        all.extend_from_slice(arguments);
+        if arguments[0] != "--device" {
+            all.extend(["--device", "cpu"]);
+        }
+        fail(path, &all, says);
+        assert!(!path.join("out").exists(), "{arguments:?} left a folder behind");
+    }
+    assert_eq!(std::fs::read_dir(path).unwrap().count(), 0, "something was left behind");
+    fail(path, &["trian"], &["trian"]);
+    fail(path, &["summary", "vgg99"], &["vgg99"]);
+    fail(path, &["summary", "alexnet", "--input", "3,10,10"], &["conv1", "10, 10"]);
+    fail(path, &["summary", "alexnet", "--input", "3,40,40"], &["layer `pool"]);
+    fail(path, &["summary", "alexnet", "--input", "3,x"], &["input = 3,x"]);
+    fail(path, &["summary", "alexnet", "--input", "0,227,227"], &["input = 0,227,227"]);
+    fail(path, &["summary", "alexnet", "--classes", "0"], &["classes = 0"]);
+    fail(path, &["summary", "alexnet", "--batch", "0"], &["batch = 0"]);
+    let variable = program(&["train", "--max-steps", "1", "--out", "out"], path)
+        .env("GABOR_DEVICE", "abacus")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(variable.stderr).unwrap();
+    assert_eq!(variable.status.code(), Some(2));
+    assert!(stderr.contains("device `abacus`"), "{stderr}");
+}
+
+#[test]
+fn faulty_configurations_are_named_with_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let cases: &[(&str, &[&str])] = &[
+        ("epochs = 2\nbatch = 8\nlearning_speed = 3\n", &["line 3", "learning_speed"]),
+        ("epochs = 2\nbatch = \"eight\"\n", &["line 2"]),
+        ("epochs = 2\n\nbatch = -8\n", &["line 3"]),
+        ("epochs = 2\nbatch = 8\n[schedule\n", &["line 3"]),
+        ("batch = 0\n", &["batch = 0"]),
+        ("learning-rate = nan\n", &["learning-rate = NaN"]),
+        ("data = \"mnist\"\n", &["data set `mnist`"]),
+        ("schedule = \"linear\"\n", &["line 1", "linear"]),
+        ("[schedule.cosine]\nwarmup = -1.0\n", &["warmup"]),
+        ("\u{0}\u{1}\n", &["line 1"]),
+    ];
+    for (content, says) in cases {
+        std::fs::write(path.join("faulty.toml"), content).unwrap();
+        let arguments = ["train", "--config", "faulty.toml", "--device", "cpu", "--out", "out"];
+        fail(path, &arguments, says);
+        assert!(!path.join("out").exists(), "{content:?} left a folder behind");
+    }
+    std::fs::write(path.join("faulty.toml"), [0xff, 0xfe, 0x00]).unwrap();
+    fail(path, &["train", "--config", "faulty.toml", "--out", "out"], &["faulty.toml"]);
+}
+
+/// A folder of IDX files: 8 training and 4 test images of `side` by `side`.
+fn idx_folder(folder: &Path, side: u8, test_labels: &[u8; 4]) -> PathBuf {
+    let idx = |extents: &[u8], elements: &[u8]| {
+        let mut file = vec![0, 0, 8, extents.len() as u8];
+        extents.iter().for_each(|&e| file.extend([0, 0, 0, e]));
+        file.extend(elements);
+        file
+    };
+    let pixels = |count: usize| -> Vec<u8> {
+        (0..count * usize::from(side).pow(2)).map(|i| (i * 37 % 251) as u8).collect()
+    };
+    let data = folder.join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let files = [
+        ("train-images-idx3-ubyte", idx(&[8, side, side], &pixels(8))),
+        ("train-labels-idx1-ubyte", idx(&[8], &[0, 1, 2, 0, 1, 2, 0, 1])),
+        ("t10k-images-idx3-ubyte", idx(&[4, side, side], &pixels(4))),
+        ("t10k-labels-idx1-ubyte", idx(&[4], test_labels)),
+    ];
+    for (name, content) in files {
+        std::fs::write(data.join(name), content).unwrap();
+    }
+    data
+}
+
+#[test]
+fn faulty_data_is_named_and_good_data_is_trained_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let train = ["train", "--data", "idx:data", "--device", "cpu", "--out", "out"];
+    let train = [&train[..], &["--model", "lenet", "--batch", "5", "--max-steps", "2"]].concat();
+
+    let data = idx_folder(path, 28, &[0, 1, 9, 2]);
+    fail(path, &train, &["t10k-labels-idx1-ubyte", "label 9", "index 2"]);
+    idx_folder(path, 28, &[0, 1, 2, 2]);
+    let images = data.join("train-images-idx3-ubyte");
+    let whole = std::fs::read(&images).unwrap();
+    std::fs::write(&images, &whole[..whole.len() / 2]).unwrap();
+    fail(path, &train, &["train-images-idx3-ubyte"]);
+    std::fs::write(&images, b"").unwrap();
+    fail(path, &train, &["train-images-idx3-ubyte"]);
+    std::fs::remove_file(&images).unwrap();
+    fail(path, &train, &["train-images-idx3-ubyte"]);
+    // Whole, but too small for the network.
+    idx_folder(path, 6, &[0, 1, 2, 2]);
+    fail(path, &train, &["layer `"]);
+    assert!(!path.join("out").exists(), "a run that never started left a folder behind");
+
+    idx_folder(path, 28, &[0, 1, 2, 2]);
+    succeed(path, &[&train[..], &["-q"]].concat());
+    let stdout = succeed(path, &["eval", "out", "--device", "cpu"]);
+    assert!(stdout.starts_with("4 images: "), "{stdout}");
+    // The run remembers a folder that is there no longer, and one that has changed.
+    idx_folder(path, 27, &[0, 1, 2, 2]);
+    fail(path, &["eval", "out", "--device", "cpu"], &["27", "28"]);
+    std::fs::remove_dir_all(&data).unwrap();
+    fail(path, &["eval", "out", "--device", "cpu"], &["data"]);
+}
+
+#[test]
+fn folders_that_cannot_be_used_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("file"), "not a folder").unwrap();
+    std::fs::create_dir(path.join("full")).unwrap();
+    std::fs::write(path.join("full/letter"), "dear reader").unwrap();
+    let train = |out| [SHORT, &["--model", "lenet", "--out", out]].concat();
+    fail(path, &train("file/run"), &["file/run", "--out"]);
+    fail(path, &train("file"), &["file"]);
+    fail(path, &train("full"), &["full", "not empty"]);
+    assert_eq!(text(path.join("file")), "not a folder");
+    assert_eq!(std::fs::read_dir(path.join("full")).unwrap().count(), 1);
+    // Even runs/ may be a file.
+    std::fs::write(path.join("runs"), "").unwrap();
+    fail(path, SHORT, &["runs"]);
+    // An empty folder is as good as a new one.
+    std::fs::create_dir(path.join("empty")).unwrap();
+    succeed(path, &train("empty"));
+}
+
+#[test]
+fn runs_that_cannot_be_used_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::create_dir(path.join("empty")).unwrap();
+    let weights = std::fs::read(finished().join("run/weights.safetensors")).unwrap();
+    let with = |name: &str, content: &[u8]| {
+        std::fs::create_dir(path.join(name)).unwrap();
+        std::fs::write(path.join(name).join("weights.safetensors"), content).unwrap();
+    };
+    with("cut", &weights[..weights.len() / 2]);
+    with("stub", &weights[..5]);
+    with("nothing", b"");
+    with("text", b"these are no weights at all, they are words");
+    with("whole", &weights);
+    // A header whose network has another shape than its tensors.
+    let mut other = weights.clone();
+    let at = other.windows(7).position(|w| w == b"\"lenet\"").unwrap();
+    other[at..at + 7].copy_from_slice(b"\"lenot\"");
+    with("other", &other);
+    digit(path, 3, "three.png");
+    for command in ["eval", "predict"] {
+        let run = |run, says: &[&str]| {
+            let image = (command == "predict").then_some("three.png");
+            let arguments = [command, run, "--device", "cpu"].into_iter().chain(image);
+            fail(path, &arguments.collect::<Vec<_>>(), says);
+        };
+        run("nowhere", &["nowhere", "a run that has ended"]);
+        run("empty", &["empty", "a run that has ended"]);
+        for name in ["cut", "stub", "nothing", "text"] {
+            run(name, &[&format!("{name}/weights.safetensors"), "safetensors"]);
+        }
+        run("other", &["lenot"]);
+    }
+    fail(path, &["eval", "whole", "--batch", "0", "--device", "cpu"], &["batch = 0"]);
+    fail(
+        path,
+        &["eval", "whole", "--data", "photos", "--device", "cpu"],
+        &["photos", "[3, 32, 32]"],
+    );
+    fail(path, &["eval", "whole", "--device", "gpu:99"], &["gpu:99"]);
+    fail(path, &["eval"], &["RUN"]);
+    fail(path, &["predict", "whole"], &["IMAGE"]);
+    std::fs::write(path.join("words.png"), "this is no picture").unwrap();
+    let png = std::fs::read(path.join("three.png")).unwrap();
+    std::fs::write(path.join("cut.png"), &png[..png.len() / 2]).unwrap();
+    for image in ["words.png", "cut.png", "none.png", "empty"] {
+        fail(path, &["predict", "whole", image, "--device", "cpu"], &[image]);
+    }
+}
+
+/// Waits for a process to end.
+fn wait(child: &mut Child, limit: Duration) -> ExitStatus {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if started.elapsed() > limit {
+            child.kill().unwrap();
+            panic!("it did not end within {limit:?}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_with_what_was_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["train", "--device", "cpu", "--model", "lenet", "--epochs", "1000"];
+    let arguments = [&arguments[..], &["--out", "run", "--json", "--batch", "16"]].concat();
+    let mut child = program(&arguments, folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let run = folder.path().join("run");
+    let started = Instant::now();
+    // The log reaches the disk about once a second.
+    while std::fs::metadata(run.join("metrics.jsonl")).map_or(0, |m| m.len()) == 0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "no step within a minute");
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let status = wait(&mut child, Duration::from_secs(60));
+    assert_eq!(status.code(), Some(0));
+    let output = child.wait_with_output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let result: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(result["interrupted"], true);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("ending after this step") && !stderr.contains("panicked"), "{stderr}");
+
+    let metrics = text(run.join("metrics.jsonl"));
+    let last: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    assert_eq!(last["step"], result["steps"]);
+    assert_eq!(metrics.lines().count() as u64, result["steps"].as_u64().unwrap());
+    assert!(run.join("curves.png").exists() && run.join("filters.png").exists());
+    let stdout = succeed(folder.path(), &["eval", "run", "--device", "cpu", "--json"]);
+    let evaluated: Value = serde_json::from_str(&stdout).unwrap();
+    let (now, then) = (&evaluated["top1"], &result["test_top1"]);
+    assert!((now.as_f64().unwrap() - then.as_f64().unwrap()).abs() < 1e-6, "{now} {then}");
+}
+
+/// A run that diverges must not look like one that went well.
+#[test]
+fn a_run_that_diverges_fails_and_leaves_no_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--model", "lenet", "--lr", "1e20", "--max-steps", "40", "--out", "run"];
+    let outcome = run_in(folder.path(), &[&SHORT[..5], &arguments].concat());
+    assert_eq!(outcome.status.code(), Some(2), "{:?}", outcome.stderr);
+    let line = &outcome.stderr[..];
+    assert!(line.len() == 1 && line[0].contains("training stopped at step"), "{line:?}");
+    for name in ["weights.safetensors", "summary.json", "curves.png"] {
+        assert!(!folder.path().join("run").join(name).exists(), "{name} was left behind");
+    }
+    fail(folder.path(), &["eval", "run", "--device", "cpu"], &["a run that has ended"]);
+}
