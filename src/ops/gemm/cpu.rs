@@ -65,15 +65,48 @@ pub fn gemm(
     accumulate: bool,
     threads: Threads,
 ) {
-    if c.column_stride < c.row_stride {
-        // The kernels write whole vectors down the columns of c. A c whose rows are contiguous is
-        // computed as its transpose: c' = b' * a'.
-        let MatrixMut { data, row_stride: column_stride, column_stride: row_stride } = c;
-        let mut c = MatrixMut { data, row_stride, column_stride };
-        run([n, m, k], b.transposed(), a.transposed(), &mut c, accumulate, threads);
-    } else {
+    let is_thin = m <= THIN;
+    if c.column_stride >= c.row_stride || (is_thin && b.column_stride > b.row_stride) {
+        // Either c's columns are contiguous, as the kernels like it, or b's are and a is small:
+        // then a is packed, and b, which would cost more than the product to pack, read in place.
         run([m, n, k], a, b, &mut c, accumulate, threads);
+    } else if is_thin && b.row_stride >= LONG_ROW {
+        // A few rows of b at a time, so that the pages they lie on stay within reach.
+        for start in (0..k.max(1)).step_by(ROWS_AT_ONCE) {
+            let a = Matrix { data: tail(a.data, start * a.column_stride), ..a };
+            let b = Matrix { data: tail(b.data, start * b.row_stride), ..b };
+            let k = ROWS_AT_ONCE.min(k - start);
+            run_transposed([m, n, k], a, b, &mut c, accumulate || start > 0, threads);
+        }
+    } else {
+        run_transposed([m, n, k], a, b, &mut c, accumulate, threads);
     }
+}
+
+/// Products of at most this many rows read each element of b for little arithmetic.
+const THIN: usize = 64;
+/// Rows of this many elements lie on different pages.
+const LONG_ROW: usize = 2048;
+/// As many pages as the processor translates without a walk.
+const ROWS_AT_ONCE: usize = 64;
+
+fn tail(data: &[f32], start: usize) -> &[f32] {
+    data.get(start..).unwrap_or_default()
+}
+
+/// The kernels write whole vectors down the columns of c. A c whose rows are contiguous is computed
+/// as its transpose: c' = b' * a'.
+fn run_transposed(
+    [m, n, k]: [usize; 3],
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    c: &mut MatrixMut<'_>,
+    accumulate: bool,
+    threads: Threads,
+) {
+    let (row_stride, column_stride) = (c.column_stride, c.row_stride);
+    let mut c = MatrixMut { data: &mut *c.data, row_stride, column_stride };
+    run([n, m, k], b.transposed(), a.transposed(), &mut c, accumulate, threads);
 }
 
 // The gemm crate takes raw pointers. The assertions are all that its contract asks for: every
@@ -160,9 +193,15 @@ mod tests {
     #[test]
     fn products_of_every_orientation() {
         let mut stream = crate::philox::Stream::new(7, [0; 3]);
-        for [m, n, k] in
-            [[1, 1, 1], [5, 7, 3], [16, 48, 33], [70, 1, 130], [1, 65, 9], [129, 66, 40]]
-        {
+        for [m, n, k] in [
+            [1, 1, 1],
+            [5, 7, 3],
+            [16, 48, 33],
+            [70, 1, 130],
+            [1, 65, 9],
+            [129, 66, 40],
+            [5, 2050, 140],
+        ] {
             let mut draw =
                 |len: usize| (0..len).map(|_| stream.uniform() - 0.5).collect::<Vec<_>>();
             let (a, b, before) = (draw(m * k), draw(k * n), draw(m * n));
