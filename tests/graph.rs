@@ -264,9 +264,10 @@ impl Wild {
             let value = pool[draw.size(first, pool.len() - 1)];
             graph.output(format!("out{i}"), value).unwrap();
         }
-        let states = graph.values().filter_map(|(_, info)| {
-            matches!(info.origin, gabor::graph::Origin::State(_)).then(|| info.name.clone())
-        });
+        let states = graph
+            .values()
+            .filter(|(_, info)| matches!(info.origin, gabor::graph::Origin::State(_)))
+            .map(|(_, info)| info.name.clone());
         let states = states.collect();
         Wild { graph, inputs, updates, states }
     }

@@ -204,8 +204,7 @@ fn full_alexnets_take_a_step_under_webgpu_limits() {
         (zoo::alexnet, [3, 227, 227], 60_965_224, 0.1),
         (zoo::alexnet_2014, [3, 224, 224], 61_100_840, 1e-2),
     ];
-    // The first dense layer's weights are larger than the 128 MiB that one binding holds.
-    const { assert!(4 * 4096 * 9216 > 128 << 20) };
+    // The first dense layer's weights, 151 MB, are larger than the 128 MiB that one binding holds.
     for (make, input, parameters, below) in networks {
         assert_eq!(make(input, 1000).summary(1).unwrap().parameters, parameters);
         let Some(gpu) = common::gpu() else { continue };
