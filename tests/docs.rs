@@ -59,25 +59,13 @@ fn row(entry: &Entry) -> String {
     variants.sort_unstable();
     let is_differentiable = cases.iter().any(|case| !case.differentiable.is_empty());
     format!(
-        "| `{}` | {} | {} | {} | {} |",
+        "| `{}` | `{}` | {} | {} | {} |",
         entry.name,
-        cell(entry.formula),
-        variants.join(", "),
+        entry.formula.replace('|', "\\|"),
+        variants.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", "),
         if is_differentiable { "yes" } else { "" },
-        cell(entry.source),
+        entry.source.replace('|', "\\|"),
     )
-}
-
-/// A bar, an underscore or a star would mean something else in a table.
-fn cell(text: &str) -> String {
-    let mut escaped = String::new();
-    for c in text.chars() {
-        if matches!(c, '|' | '*' | '_' | '<' | '[' | ']' | '\\') {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
 }
 
 #[test]
@@ -171,10 +159,13 @@ fn links_lead_somewhere() {
 
 /// Words in back quotes that look like a path of this repository.
 fn paths(text: &str) -> BTreeSet<&str> {
-    let roots = ["src/", "shaders/", "tests/", "docs/", "examples/", "assets/", "xtask/", "benches/"];
+    let roots =
+        ["src/", "shaders/", "tests/", "docs/", "examples/", "assets/", "xtask/", "benches/"];
     let quoted = text.split('`').skip(1).step_by(2);
     let is_path = |word: &&str| {
+        // NAME stands for any.
         roots.iter().any(|r| word.starts_with(r))
+            && !word.contains("NAME")
             && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
     };
     quoted.filter(is_path).collect()
