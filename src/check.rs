@@ -1,6 +1,6 @@
 //! Checks for an operation of your own: what gabor's tests do to those that it contains.
 //!
-//! Both take a [`Case`], an op with inputs that it accepts. `examples/custom_layer.rs` uses them.
+//! All take a [`Case`], an op with inputs that it accepts. `examples/custom_layer.rs` uses them.
 
 use std::sync::Arc;
 
@@ -21,25 +21,36 @@ use crate::tolerance::Tolerance;
 /// the variant and the worst element.
 pub fn parity(case: &Case, device: &Device) -> Result<Vec<&'static str>> {
     let Target::Gpu(adapter) = device.target() else {
-        compare(case, "cpu", &outputs(case, device, None)?)?;
+        compare(case, &run(case, device, None)?).map_err(|e| within("cpu", &e))?;
         return Ok(vec!["cpu"]);
     };
     let types = Types::infer(case.op.as_ref(), case.input_types())?;
     let variants = case.op.gpu(&types, &adapter)?;
     let names: Vec<_> = variants.iter().map(|v| v.name).collect();
+    if names.is_empty() {
+        return Err(off(case, "gpu", "no variant is offered"));
+    }
     for &name in &names {
-        compare(case, name, &outputs(case, device, Some(name))?)?;
+        compare(case, &run(case, device, Some(name))?).map_err(|e| within(name, &e))?;
     }
     Ok(names)
 }
 
+/// What [`gradients`] looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Compared {
+    /// Elements of gradients that agree with their finite differences.
+    pub elements: usize,
+    /// Elements left out, because the function has a kink within the step.
+    pub kinks: usize,
+}
+
 /// Compares the gradients of `case` with finite differences of the oracle, both in f64, at up to a
 /// dozen elements of each input in [`Case::differentiable`]. What is differentiated is a random
-/// weighted sum of the first output. Returns the number of elements compared; those within a step
-/// of a kink are left out.
+/// weighted sum of the first output.
 ///
 /// Errors where the op has no gradient, or one is off.
-pub fn gradients(case: &Case) -> Result<usize> {
+pub fn gradients(case: &Case) -> Result<Compared> {
     const STEP: f64 = 1e-5;
     let mut draw = Draw::new(2);
     let inputs: Vec<_> = case.inputs.iter().map(Array::from).collect();
@@ -54,7 +65,7 @@ pub fn gradients(case: &Case) -> Result<usize> {
         })
         .collect();
     let here = objective(case, &inputs, &cotangents);
-    let mut compared = 0;
+    let mut compared = Compared::default();
     for (&i, grad) in case.differentiable.iter().zip(analytic(case, &inputs, &cotangents)?) {
         let (mut numeric, mut expected) = (vec![], vec![]);
         for _ in 0..12.min(grad.data.len()) {
@@ -68,11 +79,12 @@ pub fn gradients(case: &Case) -> Result<usize> {
             // Where the slopes to both sides differ there is a kink within the step.
             let bend = (up - 2.0 * here + down).abs() / STEP;
             if bend > 1e-2 * (1.0 + grad.data[element].abs()) {
+                compared.kinks += 1;
                 continue;
             }
             numeric.push((up - down) / (2.0 * STEP));
             expected.push(grad.data[element]);
-            compared += 1;
+            compared.elements += 1;
         }
         let tolerance = Tolerance::finite_difference(here, STEP);
         let what = format!("the gradient of input {i}");
@@ -81,8 +93,10 @@ pub fn gradients(case: &Case) -> Result<usize> {
     Ok(compared)
 }
 
-/// Runs the case with the variant of this name, or the device's only way.
-fn outputs(case: &Case, device: &Device, variant: Option<&str>) -> Result<Vec<Tensor>> {
+/// The outputs of `case` on `device`, with the variant of this name or the op's first choice.
+///
+/// Errors where the op refuses the inputs, there is no such variant, or the device fails.
+pub fn run(case: &Case, device: &Device, variant: Option<&str>) -> Result<Vec<Tensor>> {
     let mut graph = Graph::new();
     let names: Vec<_> = (0..case.inputs.len()).map(|i| format!("in{i}")).collect();
     let values: Result<Vec<_>> =
@@ -101,10 +115,18 @@ fn outputs(case: &Case, device: &Device, variant: Option<&str>) -> Result<Vec<Te
     Ok(outputs.iter().map(|(_, tensor)| tensor.clone()).collect())
 }
 
-fn compare(case: &Case, variant: &str, outputs: &[Tensor]) -> Result<()> {
+/// Compares outputs with the oracle's: unsigned ones exactly, others within the op's
+/// [tolerance](Tolerance).
+///
+/// Errors where one is off; the message names the worst element.
+pub fn compare(case: &Case, outputs: &[Tensor]) -> Result<()> {
     let types = Types::infer(case.op.as_ref(), case.input_types())?;
     let tolerance = Tolerance::single(case.op.reduction(&types));
     let expected = oracle(case.op.as_ref(), &case.inputs)?;
+    if outputs.len() != expected.len() {
+        let problem = format!("{} outputs, expected {}", outputs.len(), expected.len());
+        return Err(off(case, "outputs", &problem));
+    }
     for (i, (actual, expected)) in outputs.iter().zip(&expected).enumerate() {
         let checked = match actual.data() {
             Data::F32(v) => tolerance.check(v.iter().map(|&x| f64::from(x)), &expected.data),
@@ -115,7 +137,7 @@ fn compare(case: &Case, variant: &str, outputs: &[Tensor]) -> Result<()> {
                 })
             }
         };
-        checked.map_err(|problem| off(case, &format!("{variant}: output {i}"), &problem))?;
+        checked.map_err(|problem| off(case, &format!("output {i}"), &problem))?;
     }
     Ok(())
 }
@@ -150,6 +172,10 @@ fn analytic(case: &Case, inputs: &[Array], cotangents: &[Array]) -> Result<Vec<A
     let grads = graph.gradients_from(&seeds, &wanted)?;
     let computed = interpret(&graph, &bindings)?;
     Ok(grads.iter().map(|g| computed[g].clone()).collect())
+}
+
+fn within(variant: &str, error: &Error) -> Error {
+    Error::Usage(format!("{variant}: {error}"))
 }
 
 fn off(case: &Case, what: &str, problem: &str) -> Error {
@@ -232,13 +258,13 @@ mod tests {
     #[test]
     fn right_ops_pass() {
         assert_eq!(parity(&case(0.0, 0.0), &Device::cpu()).unwrap(), ["cpu"]);
-        assert_eq!(gradients(&case(0.0, 0.0)).unwrap(), 12);
+        assert_eq!(gradients(&case(0.0, 0.0)).unwrap(), Compared { elements: 12, kinks: 0 });
     }
 
     #[test]
     fn wrong_ops_are_named() {
         let message = parity(&case(1e-3, 0.0), &Device::cpu()).unwrap_err().to_string();
-        assert!(message.starts_with("square (distinct extents): cpu: output 0"), "{message}");
+        assert!(message.starts_with("cpu: square (distinct extents): output 0"), "{message}");
         let message = gradients(&case(0.0, 1e-3)).unwrap_err().to_string();
         assert!(message.contains("the gradient of input 0: element"), "{message}");
     }

@@ -117,8 +117,8 @@ fn random_case(draw: &mut Draw, kind: AdapterKind) -> Case {
 
 fn check(case: &Case, device: &Device) {
     for variant in common::variants(case, device) {
-        let outputs = common::run(case, device, Some(&variant));
-        let outcome = outputs.map_err(|e| e.to_string()).and_then(|o| common::compare(case, &o));
+        let outputs = gabor::check::run(case, device, Some(&variant));
+        let outcome = outputs.and_then(|o| gabor::check::compare(case, &o));
         outcome.unwrap_or_else(|e| panic!("{variant}: {e}"));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 
 use gabor::device::Device;
-use gabor::graph::{Bindings, Graph, Plan, PlanStep, interpret};
+use gabor::graph::{Bindings, Graph, Origin, Plan, PlanStep, interpret};
 use gabor::ops::case::Draw;
 use gabor::ops::conv::Conv2d;
 use gabor::ops::dropout::Dropout;
@@ -215,10 +215,9 @@ impl Wild {
             states.push(parameter(&mut graph, &mut draw, &format!("s{i}"), SHAPE, 1.0));
         }
         pool.extend(&states);
-        let mut kernel = 0;
         let mut fresh = states.clone();
         let mut updates = HashMap::new();
-        for _ in 0..draw.size(4, 18) {
+        for kernel in 0..draw.size(4, 18) as u32 {
             let (a, b) = (draw.pick(&pool), draw.pick(&pool));
             let unary = draw.pick(&[Unary::Relu, Unary::Sigmoid, Unary::Tanh]);
             let new = match draw.size(0, 9) {
@@ -249,7 +248,6 @@ impl Wild {
                 }
                 _ => a,
             };
-            kernel += 1;
             pool.push(new);
             let is_computed = graph.nodes().iter().any(|n| n.outputs.contains(&new));
             if is_computed && !fresh.is_empty() && draw.size(0, 3) == 0 {
@@ -264,10 +262,8 @@ impl Wild {
             let value = pool[draw.size(first, pool.len() - 1)];
             graph.output(format!("out{i}"), value).unwrap();
         }
-        let states = graph.values().filter_map(|(_, info)| {
-            matches!(info.origin, gabor::graph::Origin::State(_)).then(|| info.name.clone())
-        });
-        let states = states.collect();
+        let states = graph.values().filter(|(_, info)| matches!(info.origin, Origin::State(_)));
+        let states = states.map(|(_, info)| info.name.clone()).collect();
         Wild { graph, inputs, updates, states }
     }
 

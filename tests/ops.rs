@@ -5,13 +5,11 @@ mod common;
 
 use std::collections::HashSet;
 
+use gabor::check;
 use gabor::device::Device;
-use gabor::graph::{Bindings, Graph, interpret};
-use gabor::ops::case::{Case, Draw, oracle};
+use gabor::ops::Types;
+use gabor::ops::case::{Case, Draw};
 use gabor::ops::registry::{Entry, entries};
-use gabor::ops::{Array, Emit, Types};
-use gabor::tensor::DType;
-use gabor::tolerance::Tolerance;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -56,9 +54,9 @@ fn parity(device: &Device, which: &str) {
                 false => variants.iter().map(|v| Some(v.as_str())).collect(),
             };
             for variant in choices {
-                let outcome = common::run(&case, device, variant)
+                let outcome = check::run(&case, device, variant)
                     .map_err(|e| format!("{} ({}): {e}", entry.name, case.label))
-                    .and_then(|outputs| common::compare(&case, &outputs));
+                    .and_then(|o| check::compare(&case, &o).map_err(|e| e.to_string()));
                 checked += 1;
                 if let Err(e) = outcome {
                     failures.push(format!("{}: {e}", variant.unwrap_or("cpu")));
@@ -122,85 +120,16 @@ fn refusals_name_the_trouble_in_one_line() {
     }
 }
 
-/// The sum of all outputs, each element weighted by its cotangent.
-fn objective(case: &Case, inputs: &[Array], cotangents: &[Array]) -> f64 {
-    let mut outputs: Vec<_> = cotangents.iter().map(|c| Array::zeros(c.shape.clone())).collect();
-    case.op.reference(&mut gabor::ops::Arrays { inputs, outputs: &mut outputs });
-    let weighted = outputs.iter().zip(cotangents);
-    weighted.flat_map(|(o, c)| o.data.iter().zip(&c.data)).map(|(o, c)| o * c).sum()
-}
-
-/// The gradients of [`objective`] that the graph's backward pass gives, by oracle.
-fn analytic(case: &Case, inputs: &[Array], cotangents: &[Array]) -> Vec<Array> {
-    let mut graph = Graph::new();
-    let mut bindings = Bindings::new();
-    let mut values = vec![];
-    for (i, tensor) in case.inputs.iter().enumerate() {
-        values.push(graph.input(format!("in{i}"), tensor.ty()).unwrap());
-        bindings.insert(format!("in{i}"), inputs[i].clone());
-    }
-    let outputs = graph.emit(case.op.clone(), &values).unwrap();
-    let mut seeds = vec![];
-    for (i, (&output, cotangent)) in outputs.iter().zip(cotangents).enumerate() {
-        let ty = graph.value(output).ty.clone();
-        if ty.dtype == DType::F32 && cotangent.data.iter().any(|&c| c != 0.0) {
-            seeds.push((output, graph.input(format!("cotangent{i}"), ty).unwrap()));
-            bindings.insert(format!("cotangent{i}"), cotangent.clone());
-        }
-    }
-    let wanted: Vec<_> = case.differentiable.iter().map(|&i| values[i]).collect();
-    let grads = graph.gradients_from(&seeds, &wanted).unwrap();
-    let computed = interpret(&graph, &bindings).unwrap();
-    grads.iter().map(|g| computed[g].clone()).collect()
-}
-
 #[test]
 fn gradients_agree_with_finite_differences() {
-    const STEP: f64 = 1e-5;
-    let mut draw = Draw::new(2);
     for entry in chosen() {
-        let (mut compared, mut kinks) = (0, 0);
+        let (mut elements, mut kinks) = (0, 0);
         for case in cases(entry).into_iter().filter(|c| !c.differentiable.is_empty()) {
-            let inputs: Vec<_> = case.inputs.iter().map(Array::from).collect();
-            let outputs = oracle(case.op.as_ref(), &case.inputs).unwrap();
-            // Outputs after the first serve the backward pass; no gradient flows into them.
-            let cotangents: Vec<_> = outputs
-                .iter()
-                .enumerate()
-                .map(|(i, o)| match i {
-                    0 => Array::from(&draw.uniform(o.shape.clone(), -1.0, 1.0)),
-                    _ => Array::zeros(o.shape.clone()),
-                })
-                .collect();
-            let here = objective(&case, &inputs, &cotangents);
-            for (&i, grad) in case.differentiable.iter().zip(analytic(&case, &inputs, &cotangents))
-            {
-                let (mut numeric, mut expected) = (vec![], vec![]);
-                for _ in 0..12.min(grad.data.len()) {
-                    let element = draw.size(0, grad.data.len() - 1);
-                    let at = |step: f64| {
-                        let mut moved = inputs.clone();
-                        moved[i].data[element] += step;
-                        objective(&case, &moved, &cotangents)
-                    };
-                    let (up, down) = (at(STEP), at(-STEP));
-                    // Where the slopes to both sides differ there is a kink within the step.
-                    let bend = (up - 2.0 * here + down).abs() / STEP;
-                    if bend > 1e-2 * (1.0 + grad.data[element].abs()) {
-                        kinks += 1;
-                        continue;
-                    }
-                    numeric.push((up - down) / (2.0 * STEP));
-                    expected.push(grad.data[element]);
-                    compared += 1;
-                }
-                let tolerance = Tolerance::finite_difference(here, STEP);
-                let checked = tolerance.check(numeric, &expected);
-                checked
-                    .unwrap_or_else(|e| panic!("{} ({}): input {i}: {e}", entry.name, case.label));
-            }
+            let compared = check::gradients(&case).unwrap_or_else(|e| panic!("{e}"));
+            elements += compared.elements;
+            kinks += compared.kinks;
         }
-        assert!(kinks * 4 <= compared, "{}: {kinks} kinks of {compared} elements", entry.name);
+        assert!(kinks * 4 <= elements, "{}: {kinks} kinks of {elements} elements", entry.name);
     }
 }
 
@@ -212,9 +141,9 @@ fn random_cases(device: &Device, count: u32) {
         let config = Config { cases: count, failure_persistence: None, ..Config::default() };
         let outcome = TestRunner::new_with_rng(config, rng).run(&any::<u64>(), |seed| {
             let case = (entry.random)(&mut Draw::new(seed));
-            let outputs = common::run(&case, device, None)
+            let outputs = check::run(&case, device, None)
                 .map_err(|e| TestCaseError::fail(format!("{}: {e}", case.label)))?;
-            common::compare(&case, &outputs).map_err(TestCaseError::fail)
+            check::compare(&case, &outputs).map_err(|e| TestCaseError::fail(e.to_string()))
         });
         outcome.unwrap_or_else(|e| panic!("{}: {e}", entry.name));
     }

@@ -17,7 +17,7 @@ fn devices() -> Vec<Device> {
 }
 
 fn run(device: &Device, op: impl gabor::ops::Op + 'static, inputs: Vec<Tensor>) -> Vec<Tensor> {
-    common::run(&Case::new("", op, inputs), device, None).unwrap()
+    gabor::check::run(&Case::new("", op, inputs), device, None).unwrap()
 }
 
 fn counter(step: u32, sample_offset: u32) -> Tensor {

@@ -178,10 +178,20 @@ impl Peer {
             }
             Kind::MaxPool => None,
             Kind::Train { .. } => {
-                let summary = self.model()?.summary(self.batch)?;
-                let weighted = summary.layers.iter().filter(|l| l.fully_connected.is_some());
+                let mut graph = Graph::new();
+                let model = self.model()?;
+                let images = graph.input(Names::IMAGES, model.input_type(self.batch)?)?;
+                model.forward(&mut graph, images, Mode::Evaluate, 1)?;
+                // Taps in the padding count, as they do elsewhere; an op's own cost leaves them out.
+                let products = graph.nodes().iter().filter_map(|node| match node.op.name() {
+                    "conv2d" | "linear" => {
+                        let terms = node.types.inputs[1].shape.per_sample();
+                        Some(2 * (node.types.outputs[0].elements() * terms) as u64)
+                    }
+                    _ => None,
+                });
                 let factors = std::iter::once(2).chain(std::iter::repeat(3));
-                Some(weighted.zip(factors).map(|(layer, factor)| factor * layer.flops).sum())
+                Some(products.zip(factors).map(|(flops, factor)| factor * flops).sum())
             }
         })
     }

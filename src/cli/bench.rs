@@ -217,7 +217,8 @@ fn print_cpu(rows: &[Row]) {
 fn cells(figures: Option<Figures>) -> [String; 3] {
     let Some(figures) = figures else { return ["-"; 3].map(str::to_owned) };
     let gflops = figures.gflops.map_or_else(|| "-".into(), |rate| format!("{rate:.1}"));
-    [format!("{:.3}", figures.ms), gflops, format!("{:.1}", figures.gb_per_s)]
+    let digits = if figures.ms < 1.0 { 4 } else { 2 };
+    [format!("{:.digits$}", figures.ms), gflops, format!("{:.1}", figures.gb_per_s)]
 }
 
 fn gflop(flops: u64) -> String {
