@@ -20,7 +20,10 @@ impl Graph {
                 self.value(of).name
             )));
         }
-        let seed = self.add(Fill { value: 1.0, ty }, &[])?;
+        self.backward = true;
+        let seed = self.add(Fill { value: 1.0, ty }, &[]);
+        self.backward = false;
+        let seed = seed?;
         self.gradients_from(&[(of, seed)], with_respect_to)
     }
 
