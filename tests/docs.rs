@@ -167,8 +167,6 @@ fn paths(text: &str) -> BTreeSet<&str> {
         roots.iter().any(|r| word.starts_with(r))
             && !word.contains("NAME")
             && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
-            // `NAME` stands for any.
-            && !word.contains("NAME")
     };
     quoted.filter(is_path).collect()
 }
