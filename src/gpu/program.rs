@@ -10,6 +10,7 @@ use crate::cpu::{check_type, find_input};
 use crate::error::{Error, Result};
 use crate::graph::{Home, Plan, PlanStep};
 use crate::kernel::{Adapter, Dispatch, Grid, Operand, Variant};
+use crate::ops::Types;
 use crate::tensor::{Tensor, TensorType};
 
 /// How many steps may be under way before their outputs are read.
@@ -292,7 +293,7 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
                     let Some(variant) = variant else {
                         return Err(Error::Usage("the plan was compiled for the CPU".into()));
                     };
-                    let operands = Operands { inputs, outputs, workspace };
+                    let operands = Operands { types, inputs, outputs, workspace };
                     for dispatch in &variant.dispatches {
                         let command = self
                             .dispatch(variant, dispatch, &operands)
@@ -335,24 +336,31 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         for (name, index, _) in &reflection.bindings {
             let binding = dispatch.bindings.iter().find(|b| b.name == name);
             let binding = binding.ok_or_else(|| fault(format!("`{name}` was not bound")))?;
-            let buffer = match binding.operand {
-                Operand::Workspace(i) => operands.workspace.get(i).map(|&slot| &self.slots[slot]),
-                Operand::Input(i) => operands.inputs.get(i).map(|&home| (self.buffer)(home)),
-                Operand::Output(i) => operands.outputs.get(i).map(|&home| (self.buffer)(home)),
-            };
-            let buffer = buffer.ok_or_else(|| {
-                fault(format!("`{name}` is bound to {:?}, which there is not", binding.operand))
-            })?;
-            let (offset, size) = match &binding.range {
-                None => (0, buffer.size()),
-                Some(range) => {
-                    let start = range.start as u64 * 4;
-                    // Whole vectors of four: the buffer is padded.
-                    (start, (range.end as u64 * 4).next_multiple_of(16) - start)
+            let types = operands.types;
+            let found = match binding.operand {
+                Operand::Workspace(i) => {
+                    let slot = operands.workspace.get(i).map(|&slot| &self.slots[slot]);
+                    slot.zip(variant.workspace.get(i))
+                }
+                Operand::Input(i) => {
+                    operands.inputs.get(i).map(|&home| (self.buffer)(home)).zip(types.inputs.get(i))
+                }
+                Operand::Output(i) => {
+                    let buffer = operands.outputs.get(i).map(|&home| (self.buffer)(home));
+                    buffer.zip(types.outputs.get(i))
                 }
             };
+            let (buffer, ty) = found.ok_or_else(|| {
+                fault(format!("`{name}` is bound to {:?}, which there is not", binding.operand))
+            })?;
+            let range = binding.range.clone().unwrap_or(0..ty.elements());
+            let offset = range.start as u64 * 4;
+            // Whole vectors of four: the buffer is padded.
+            let size = (range.end as u64 * 4).next_multiple_of(16) - offset;
             let limit = self.engine.adapter().max_binding_bytes;
-            let size = if binding.range.is_none() { size.min(limit.max(256)) } else { size };
+            if size > limit {
+                return Err(fault(format!("`{name}` binds {size} bytes, the adapter {limit}")));
+            }
             entries.push(wgpu::BindGroupEntry {
                 binding: *index,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -396,6 +404,7 @@ const PARAMS_ALIGNMENT: usize = 256;
 
 /// Where a step's operands are.
 struct Operands<'a> {
+    types: &'a Types,
     inputs: &'a [Home],
     outputs: &'a [Home],
     workspace: &'a [usize],
