@@ -1,7 +1,7 @@
 //! Ops and a training step of the default network, on the CPU engine and on an adapter if there is
 //! one: `cargo bench`, or `cargo bench -- conv2` for some of them. `gabor bench` times every layer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
 use gabor::bench::{Runner, Workload, training_samples};
@@ -18,6 +18,9 @@ const BATCH: usize = 64;
 
 /// The layers whose ops are timed, forward and backward.
 const LAYERS: [&str; 5] = ["conv1 ", "conv2 ", "conv3 ", "lrn1 ", "pool1 "];
+
+/// The longest run of which many samples are taken.
+const LONGEST: Duration = Duration::from_millis(500);
 
 fn main() -> Result<()> {
     let mut criterion = Criterion::default()
@@ -38,7 +41,17 @@ fn main() -> Result<()> {
             flops => Throughput::Elements(flops),
         });
         for (kind, device) in &devices {
+            if !is_chosen(&format!("{name}/{kind}")) {
+                continue;
+            }
             let mut runner = Runner::new(device, &workload, 1)?;
+            let start = Instant::now();
+            runner.run()?;
+            let first = start.elapsed();
+            if first > LONGEST {
+                eprintln!("{name}/{kind} takes {first:.1?} and is left to `gabor bench`");
+                continue;
+            }
             let mut outcome = Ok(());
             group.bench_function(*kind, |bencher| {
                 bencher.iter(|| {
@@ -54,6 +67,13 @@ fn main() -> Result<()> {
     }
     criterion.final_summary();
     Ok(())
+}
+
+/// Whether a benchmark is among those that the command line asks for: those whose name contains the
+/// first word that is no option, or all.
+fn is_chosen(name: &str) -> bool {
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    filter.is_none_or(|filter| name.contains(&filter))
 }
 
 fn workloads() -> Result<Vec<(String, Workload)>> {

@@ -29,7 +29,7 @@ impl Budget {
         Budget { warm_up: 2, runs: 5, most_runs: 200, seconds: 0.4, grain: 0.005 };
     /// For a look.
     pub const QUICK: Budget =
-        Budget { warm_up: 2, runs: 5, most_runs: 50, seconds: 0.05, grain: 0.001 };
+        Budget { warm_up: 1, runs: 3, most_runs: 50, seconds: 0.05, grain: 0.001 };
     /// What the other frameworks' programs take in `peers`, where each run stands for itself.
     pub const PEERS: Budget =
         Budget { warm_up: 3, runs: 5, most_runs: 200, seconds: 1.5, grain: 0.0 };

@@ -110,13 +110,14 @@ fn take(graph: &Graph, values: &HashMap<Value, Tensor>, value: Value) -> Result<
 
 fn place(graph: &Graph, node: &Node) -> (String, Pass) {
     let updated = graph.updates().iter().find(|(_, new)| node.outputs.contains(new));
-    let (layer, pass) = match updated {
+    match updated {
         Some(&(state, _)) => (graph.value(state).name.clone(), Pass::Update),
+        // The gradient of the loss with respect to itself, from which the backward pass starts,
+        // belongs to no layer.
+        None if node.layer.is_empty() => ("loss".into(), Pass::Backward),
         None if node.is_backward => (node.layer.clone(), Pass::Backward),
         None => (node.layer.clone(), Pass::Forward),
-    };
-    // The gradient that the backward pass starts from belongs to no layer.
-    (if layer.is_empty() { "loss".into() } else { layer }, pass)
+    }
 }
 
 #[cfg(test)]
@@ -137,7 +138,7 @@ mod tests {
         .unwrap();
         let count = |pass| samples.iter().filter(|s| s.pass == pass).count();
         assert_eq!(count(Pass::Update), 10, "five layers with weight and bias");
-        assert_eq!(count(Pass::Forward), 2 + 3 + 4 + 2 + 2, "layers, ReLUs, pools, loss and top-1");
+        assert_eq!(count(Pass::Forward), 5 + 4 + 2 + 2, "layers, ReLUs, pools, loss and top-1");
         // The ReLU reads what the convolution wrote.
         let find = |layer: &str, pass| {
             samples.iter().find(|s| s.layer == layer && s.pass == pass).unwrap()

@@ -96,3 +96,35 @@ pub(crate) fn check_learning_rate(learning_rate: f32) -> Result<()> {
     }
     Err(Error::setting("learning-rate", learning_rate, "must be positive and finite, as 0.01"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+    use crate::session::Session;
+    use crate::tensor::Tensor;
+
+    /// A step on a parameter of 2 with a gradient of 0: only the decay moves it.
+    fn moved(sgd: Sgd, role: Role) -> f32 {
+        let mut graph = Graph::new();
+        let value = graph.state("p", Tensor::scalar(2.0)).unwrap();
+        let gradient = graph.input("gradient", Tensor::scalar(0.0).ty()).unwrap();
+        let rate = graph.input("rate", Tensor::scalar(0.0).ty()).unwrap();
+        let parameter = Parameter { name: "p".into(), value, role };
+        sgd.update(&mut graph, &parameter, gradient, rate).unwrap();
+        let mut session = Session::new(&Device::cpu());
+        let mut program = session.compile(&graph).unwrap();
+        let (gradient, rate) = (Tensor::scalar(0.0), Tensor::scalar(0.5));
+        session.run(&mut program, &[("gradient", &gradient), ("rate", &rate)]).unwrap();
+        2.0 - session.state("p").unwrap().as_f32().unwrap()[0]
+    }
+
+    #[test]
+    fn decay_pulls_on_biases_only_where_it_is_told_to() {
+        let sgd = Sgd::new(0.5).weight_decay(0.25);
+        assert_eq!(moved(sgd, Role::Weight), 0.25);
+        assert_eq!(moved(sgd, Role::Bias), 0.0);
+        assert_eq!(moved(sgd.decay_biases(), Role::Weight), 0.25);
+        assert_eq!(moved(sgd.decay_biases(), Role::Bias), 0.25);
+    }
+}
