@@ -74,7 +74,7 @@ pub fn alexnet_2014(input: [usize; 3], classes: usize) -> Model {
 pub fn alexnet_small(input: [usize; 3], classes: usize) -> Model {
     let pool = || MaxPool2d::new(3).stride(2);
     Model::new("alexnet-small", input)
-        .with(Conv2d::new(32, 7).padding(3))
+        .with(Conv2d::new(32, 7).padding(3).weight_init(Init::Normal(0.01)))
         .with(Relu)
         .with(Lrn::alexnet())
         .with(pool())
