@@ -14,7 +14,7 @@ use gabor::viz;
 fn alexnet(input: [usize; 3], classes: usize) -> Model {
     let pool = || MaxPool2d::new(3).stride(2);
     Model::new("alexnet", input)
-        .with(Conv2d::new(32, 7).padding(3))
+        .with(Conv2d::new(32, 7).padding(3).weight_init(Init::Normal(0.01)))
         .with(Relu)
         .with(Lrn::alexnet())
         .with(pool())

@@ -70,11 +70,12 @@ pub fn alexnet_2014(input: [usize; 3], classes: usize) -> Model {
 }
 
 /// AlexNet's sequence of layers for images of about 32x32: overlapping pools, local response
-/// normalisation, dropout. The first kernels are 7x7, large enough to see what they look for.
+/// normalisation, dropout. The first kernels are 7x7, large enough to see what they look for,
+/// and start from N(0, 0.01), so small that what they learn is not lost in the noise they began with.
 pub fn alexnet_small(input: [usize; 3], classes: usize) -> Model {
     let pool = || MaxPool2d::new(3).stride(2);
     Model::new("alexnet-small", input)
-        .with(Conv2d::new(32, 7).padding(3))
+        .with(Conv2d::new(32, 7).padding(3).weight_init(Init::Normal(0.01)))
         .with(Relu)
         .with(Lrn::alexnet())
         .with(pool())
