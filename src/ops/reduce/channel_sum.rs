@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::parts::{add_parts, aligned, fitting};
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Dispatch, Operand, Variant};
+use crate::kernel::{Adapter, Dispatch, Grid, Operand, Variant};
 use crate::ops::{Arrays, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs};
 use crate::tensor::TensorType;
 
@@ -90,13 +90,16 @@ impl Op for ChannelSum {
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let extents = Extents::of(types.input(0));
-        let variants = [variant(extents, adapter, true)?, variant(extents, adapter, false)?];
-        let [grouped, plain] = variants;
-        Ok(if extents.inner == 1 || adapter.is_software() {
-            vec![plain, grouped]
-        } else {
-            vec![grouped, plain]
-        })
+        let mut variants = vec![variant(extents, adapter, false)?];
+        let grouped = variant(extents, adapter, true)?;
+        let most = adapter.max_groups as usize * adapter.max_groups as usize;
+        let fits =
+            |grid| matches!(grid, Grid::Threads(_)) || matches!(grid, Grid::Flat(n) if n <= most);
+        if grouped.dispatches.iter().all(|d| fits(d.grid)) {
+            let first = !adapter.is_software() && extents.inner > 1;
+            variants.insert(usize::from(!first), grouped);
+        }
+        Ok(variants)
     }
 }
 

@@ -1,13 +1,16 @@
 //! Kernels of the input's gradient.
 
-use super::{Params, Share, bind, shares};
+use super::{Params, Share, bind, im2col, shares};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
 
 pub(in crate::ops::conv) fn variants(g: &Geometry, adapter: &Adapter) -> Result<Vec<Variant>> {
     let shares = shares("conv2d_grad_input", g, adapter, g.depth())?;
-    Ok(vec![direct(g, &shares)])
+    let mut variants = vec![];
+    variants.extend(im2col::grad_input(g, adapter)?);
+    variants.push(direct(g, &shares));
+    Ok(variants)
 }
 
 fn direct(g: &Geometry, shares: &[Share]) -> Variant {

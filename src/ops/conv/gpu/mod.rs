@@ -3,6 +3,7 @@
 pub(super) mod forward;
 pub(super) mod grad_input;
 pub(super) mod grad_weight;
+mod im2col;
 
 use std::ops::Range;
 
