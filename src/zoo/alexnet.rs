@@ -66,7 +66,7 @@ pub fn alexnet_2014(input: [usize; 3], classes: usize) -> Model {
         .with(Dropout::new(0.5))
         .with(Linear::new(4096))
         .with(Relu)
-        .with(Linear::new(classes))
+        .with(Linear::new(classes).weight_init(Init::Normal(0.01)))
 }
 
 /// AlexNet's sequence of layers for images of about 32x32: overlapping pools, local response
