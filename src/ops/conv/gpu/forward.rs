@@ -1,6 +1,6 @@
 //! Kernels of the forward pass.
 
-use super::{Share, bind, shares};
+use super::{Share, bind, im2col, shares};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -11,7 +11,8 @@ pub(in crate::ops::conv) fn variants(
     adapter: &Adapter,
 ) -> Result<Vec<Variant>> {
     let shares = shares("conv2d", g, adapter, g.depth())?;
-    Ok(vec![direct(g, has_bias, &shares)])
+    let im2col = im2col::forward(g, has_bias, adapter)?;
+    Ok(im2col.into_iter().chain([direct(g, has_bias, &shares)]).collect())
 }
 
 fn operands(dispatch: Dispatch, g: &Geometry, has_bias: bool, share: &Share) -> Dispatch {

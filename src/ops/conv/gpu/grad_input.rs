@@ -1,13 +1,14 @@
 //! Kernels of the input's gradient.
 
-use super::{Params, Share, bind, shares};
+use super::{Params, Share, bind, im2col, shares};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
 
 pub(in crate::ops::conv) fn variants(g: &Geometry, adapter: &Adapter) -> Result<Vec<Variant>> {
     let shares = shares("conv2d_grad_input", g, adapter, g.depth())?;
-    Ok(vec![direct(g, &shares)])
+    let im2col = im2col::grad_input(g, adapter)?;
+    Ok(im2col.into_iter().chain([direct(g, &shares)]).collect())
 }
 
 fn direct(g: &Geometry, shares: &[Share]) -> Variant {

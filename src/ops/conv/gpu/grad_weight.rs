@@ -1,7 +1,7 @@
 //! Kernels of the weight's gradient: sums over parts of the batch and the image, then the sum of the
 //! parts, in order.
 
-use super::{Params, bind, shares};
+use super::{Params, bind, im2col, shares};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -9,7 +9,8 @@ use crate::ops::reduce::parts::add_parts;
 use crate::tensor::TensorType;
 
 pub(in crate::ops::conv) fn variants(g: &Geometry, adapter: &Adapter) -> Result<Vec<Variant>> {
-    Ok(vec![direct(g, adapter)?])
+    let im2col = im2col::grad_weight(g, adapter)?;
+    Ok(im2col.into_iter().chain([direct(g, adapter)?]).collect())
 }
 
 /// How many parts a sum of `terms` is cut into, so that at least about `THREADS` threads have work;

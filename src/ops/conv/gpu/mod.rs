@@ -3,6 +3,7 @@
 pub(super) mod forward;
 pub(super) mod grad_input;
 pub(super) mod grad_weight;
+mod im2col;
 
 use std::ops::Range;
 
@@ -41,6 +42,9 @@ struct Params {
     output_image: u32,
     accumulate: u32,
     part: u32,
+    column_image: u32,
+    column_group: u32,
+    column_row: u32,
 }
 
 /// The share of one dispatch: some images and some output channels. Several groups are taken only
@@ -106,8 +110,7 @@ impl Share {
             weight_start: aligned(self.weights(g)).1 as u32,
             output_start: aligned(self.output(g)).1 as u32,
             output_image: g.output_image() as u32,
-            accumulate: 0,
-            part: 0,
+            ..Params::default()
         }
     }
 }
