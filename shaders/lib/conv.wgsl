@@ -38,6 +38,10 @@ struct Params {
     accumulate: u32,
     // The length of a part of the sum, in the kernel's own unit.
     part: u32,
+    // In unfolded images, elements from one image, group and row to the next.
+    column_image: u32,
+    column_group: u32,
+    column_row: u32,
 }
 
 // The elements of one input image.

@@ -1,6 +1,6 @@
 //! Kernels of the forward pass.
 
-use super::{Share, bind, im2col, shares};
+use super::{Share, bind, im2col, ranked, shares, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -11,10 +11,9 @@ pub(in crate::ops::conv) fn variants(
     adapter: &Adapter,
 ) -> Result<Vec<Variant>> {
     let shares = shares("conv2d", g, adapter, g.depth())?;
-    let mut variants = vec![];
-    variants.extend(im2col::forward(g, has_bias, adapter)?);
-    variants.push(direct(g, has_bias, &shares));
-    Ok(variants)
+    let im2col = im2col::forward(g, has_bias, adapter)?;
+    let plain = [direct(g, has_bias, &shares), tiled(g, has_bias, &shares)];
+    Ok(ranked(g, adapter, im2col, plain))
 }
 
 fn operands(dispatch: Dispatch, g: &Geometry, has_bias: bool, share: &Share) -> Dispatch {
@@ -36,4 +35,14 @@ fn direct(g: &Geometry, has_bias: bool, shares: &[Share]) -> Variant {
             .threads(share.images.len() * share.channels() * g.output_pixels())
     };
     Variant::new("direct", shares.iter().map(dispatch).collect())
+}
+
+fn tiled(g: &Geometry, has_bias: bool, shares: &[Share]) -> Variant {
+    let dispatch = |share: &Share| {
+        let dispatch = Dispatch::new(shader!("conv/forward_tiled.wgsl"));
+        let pixels = share.images.len() * g.output_pixels();
+        operands(dispatch, g, has_bias, share)
+            .groups(share.groups.len() * tiles(share.outputs.len(), pixels))
+    };
+    Variant::new("tiled", shares.iter().map(dispatch).collect())
 }

@@ -1,7 +1,7 @@
 //! Kernels of the weight's gradient: sums over parts of the batch and the image, then the sum of the
 //! parts, in order.
 
-use super::{Params, bind, im2col, shares};
+use super::{Params, Share, bind, im2col, ranked, shares, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -9,42 +9,73 @@ use crate::ops::reduce::parts::add_parts;
 use crate::tensor::TensorType;
 
 pub(in crate::ops::conv) fn variants(g: &Geometry, adapter: &Adapter) -> Result<Vec<Variant>> {
-    let mut variants = vec![];
-    variants.extend(im2col::grad_weight(g, adapter)?);
-    variants.push(direct(g, adapter)?);
-    Ok(variants)
+    let im2col = im2col::grad_weight(g, adapter)?;
+    let plain = [direct(g, adapter)?, tiled(g, adapter)?];
+    Ok(ranked(g, adapter, im2col, plain))
 }
 
-/// How many parts a sum of `terms` is cut into, so that at least about `THREADS` threads have work;
-/// a constant of the shape, for the same bits on every adapter.
-fn parts(threads_a_part: usize, terms: usize) -> usize {
-    const THREADS: usize = 1 << 16;
-    THREADS.div_ceil(threads_a_part).min(terms).clamp(1, 64)
+/// How many parts a sum of `terms` is cut into, so that at least about `wanted` workgroups or threads
+/// have work, `each` in a part; a constant of the shape, for the same bits on every adapter.
+fn parts(wanted: usize, each: usize, terms: usize) -> usize {
+    wanted.div_ceil(each).min(terms).clamp(1, 64)
 }
 
+/// One invocation a weight and part; a part is some rows of the output.
 fn direct(g: &Geometry, adapter: &Adapter) -> Result<Variant> {
+    const THREADS: usize = 1 << 16;
+    let wanted = parts(THREADS, g.outputs() * g.depth(), g.batch * g.output[0]);
+    let dispatch = |share: &Share, parts: usize| {
+        Dispatch::new(shader!("conv/grad_weight_direct.wgsl"))
+            .threads(parts * share.channels() * g.depth())
+    };
+    in_parts("direct", g, adapter, wanted, g.output[0], dispatch)
+}
+
+/// One workgroup a tile of weights and part; a part is some pixels of the output.
+fn tiled(g: &Geometry, adapter: &Adapter) -> Result<Variant> {
+    const WORKGROUPS: usize = 512;
+    // Shorter parts would spend their time on writing and reading the sums.
+    const LEAST_PIXELS: usize = 128;
+    let pixels = g.output_pixels();
+    let each = g.groups * tiles(g.group_outputs, g.depth());
+    let wanted = parts(WORKGROUPS, each, (g.batch * pixels).div_ceil(LEAST_PIXELS));
+    let dispatch = |share: &Share, parts: usize| {
+        Dispatch::new(shader!("conv/grad_weight_tiled.wgsl"))
+            .groups(parts * share.groups.len() * tiles(share.outputs.len(), g.depth()))
+    };
+    in_parts("tiled", g, adapter, wanted, pixels, dispatch)
+}
+
+/// Sums over `wanted` parts of the images, each of which has `image_terms` terms, and the sum of the
+/// parts. `dispatch` says how a number of parts of a share are computed.
+fn in_parts(
+    name: &'static str,
+    g: &Geometry,
+    adapter: &Adapter,
+    wanted: usize,
+    image_terms: usize,
+    dispatch: impl Fn(&Share, usize) -> Dispatch,
+) -> Result<Variant> {
     // The workspace holds at least one output channel of every part.
     let most = (adapter.max_binding_elements() / 2 / g.depth()).max(1);
-    let wanted = parts(g.outputs() * g.depth(), g.batch * g.output[0]).min(most);
+    let wanted = wanted.min(most);
     let shares = shares("conv2d_grad_weight", g, adapter, g.depth() * wanted)?;
     let mut dispatches = vec![];
     let mut workspace = 0;
     for share in &shares {
-        let rows = share.images.len() * g.output[0];
-        let part = rows.div_ceil(wanted);
-        let parts = rows.div_ceil(part);
+        let terms = share.images.len() * image_terms;
+        let part = terms.div_ceil(wanted);
+        let parts = terms.div_ceil(part);
         let weights = share.weights(g);
         workspace = workspace.max(parts * weights.len());
-        let dispatch = Dispatch::new(shader!("conv/grad_weight_direct.wgsl"));
-        let dispatch = bind(dispatch, "input", Operand::Input(0), share.input(g));
+        let dispatch = bind(dispatch(share, parts), "input", Operand::Input(0), share.input(g));
         let dispatch = bind(dispatch, "grad_output", Operand::Input(1), share.output(g));
         dispatches.push(
             dispatch
                 .bind_range("sums", Operand::Workspace(0), 0..parts * weights.len())
-                .params(&Params { part: part as u32, ..share.params(g) })
-                .threads(parts * weights.len()),
+                .params(&Params { part: part as u32, ..share.params(g) }),
         );
         dispatches.push(add_parts(0, parts, &weights, share.images.start > 0));
     }
-    Ok(Variant { name: "direct", dispatches, workspace: vec![TensorType::f32([workspace])] })
+    Ok(Variant { name, dispatches, workspace: vec![TensorType::f32([workspace])] })
 }

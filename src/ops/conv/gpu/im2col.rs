@@ -1,274 +1,232 @@
-//! Convolution as matrix products: patches of the images are written out as columns of a matrix in a
-//! workspace, for as many images at a time as fit it, and the kernels of `ops::gemm` do the rest.
-//! The input of a convolution with 1x1 kernel and stride 1 is that matrix already.
+//! Convolution as matrix products over unfolded images.
+//!
+//! The columns of as many images as fit a workspace are made at a time; the products are those of
+//! [`crate::ops::gemm::gpu`], which knows the adapters.
 
 use std::ops::Range;
 
+use super::{Params, Share, bind};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
-use crate::ops::gemm::Kernel;
 use crate::ops::gemm::gpu::{Bias, BiasAxis, Problem, Stored};
-use crate::ops::reduce::parts::{aligned, fitting};
+use crate::ops::reduce::parts::fitting;
 use crate::tensor::TensorType;
 
-/// `Params` of `unfold.wgsl` and `fold.wgsl`.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    batch: u32,
-    groups: u32,
-    group_inputs: u32,
-    height: u32,
-    width: u32,
-    kernel_height: u32,
-    kernel_width: u32,
-    rows: u32,
-    columns: u32,
-    stride_height: u32,
-    stride_width: u32,
-    top: u32,
-    left: u32,
-    dilation_height: u32,
-    dilation_width: u32,
-    input_start: u32,
-    image_stride: u32,
-    group_stride: u32,
-    row_stride: u32,
-}
+/// The workspaces: columns, gradients of the output in rows, partial products.
+const COLUMNS: usize = 0;
+const GRADS: usize = 1;
+const PARTIAL: usize = 2;
 
-/// Products of so many groups are too small each to be worth a dispatch.
+/// Columns are made for this many elements at a time, unless one image alone has more: enough for
+/// every core of a large GPU.
+const COLUMN_ELEMENTS: usize = 16 << 20;
+
+/// With more groups than this the products are many and thin, and the variant is not offered.
 const MOST_GROUPS: usize = 16;
 
-/// The workspace holds at most so many elements (64 MiB), if that is enough for one image.
-const WORKSPACE: usize = 16 << 20;
-
-/// How the columns of some images lie in their workspace.
+/// Where an unfolded tensor's elements lie: `(n, g, r, p)` at `n * image + g * group + r * row + p`.
 #[derive(Clone, Copy)]
-struct Columns {
-    image_stride: usize,
-    group_stride: usize,
-    row_stride: usize,
-    len: usize,
+struct Layout {
+    image: usize,
+    group: usize,
+    row: usize,
 }
 
-/// The pixels of an image, in whole vectors of four.
-fn padded_pixels(g: &Geometry) -> usize {
-    g.output_pixels().next_multiple_of(4)
-}
-
-impl Columns {
-    /// `[images, groups, depth, pixels]`: one matrix for each image.
-    fn by_image(g: &Geometry, images: usize) -> Self {
-        let row_stride = padded_pixels(g);
-        let group_stride = g.depth() * row_stride;
-        let image_stride = g.groups * group_stride;
-        Columns { image_stride, group_stride, row_stride, len: images * image_stride }
+impl Layout {
+    /// Each image by itself; rows start at whole vectors.
+    fn by_image(g: &Geometry, groups: usize) -> Self {
+        let row = g.output_pixels().next_multiple_of(4);
+        let group = g.depth() * row;
+        Layout { image: groups * group, group, row }
     }
 
-    /// `[groups, depth, images, pixels]`: one matrix for all images.
-    fn by_group(g: &Geometry, images: usize) -> Self {
-        let image_stride = padded_pixels(g);
-        let row_stride = images * image_stride;
-        let group_stride = g.depth() * row_stride;
-        Columns { image_stride, group_stride, row_stride, len: g.groups * group_stride }
+    /// The pixels of all images side by side in one row.
+    fn side_by_side(g: &Geometry, images: usize) -> Self {
+        let row = (images * g.output_pixels()).next_multiple_of(4);
+        Layout { image: g.output_pixels(), group: g.depth() * row, row }
     }
 
-    fn params(&self, g: &Geometry, images: &Range<usize>) -> Params {
+    fn params(self, params: Params) -> Params {
         Params {
-            batch: images.len() as u32,
-            groups: g.groups as u32,
-            group_inputs: g.group_inputs as u32,
-            height: g.input[0] as u32,
-            width: g.input[1] as u32,
-            kernel_height: g.kernel[0] as u32,
-            kernel_width: g.kernel[1] as u32,
-            rows: g.output[0] as u32,
-            columns: g.output[1] as u32,
-            stride_height: g.stride[0] as u32,
-            stride_width: g.stride[1] as u32,
-            top: g.padding[0] as u32,
-            left: g.padding[1] as u32,
-            dilation_height: g.dilation[0] as u32,
-            dilation_width: g.dilation[1] as u32,
-            input_start: aligned(image_range(g, images)).1 as u32,
-            image_stride: self.image_stride as u32,
-            group_stride: self.group_stride as u32,
-            row_stride: self.row_stride as u32,
+            column_image: self.image as u32,
+            column_group: self.group as u32,
+            column_row: self.row as u32,
+            ..params
         }
     }
-
-    /// Writes the columns of `images`, which are `input`'s.
-    fn unfold(
-        &self,
-        g: &Geometry,
-        images: &Range<usize>,
-        input: Operand,
-        columns: Operand,
-    ) -> Dispatch {
-        Dispatch::new(shader!("conv/unfold.wgsl"))
-            .bind_range("input", input, aligned(image_range(g, images)).0)
-            .bind_range("columns", columns, 0..self.len)
-            .params(&self.params(g, images))
-            .threads(images.len() * g.groups * g.depth() * padded_pixels(g) / 4)
-    }
-
-    /// Adds the columns up into `images` of `output`.
-    fn fold(
-        &self,
-        g: &Geometry,
-        images: &Range<usize>,
-        columns: Operand,
-        output: Operand,
-    ) -> Dispatch {
-        Dispatch::new(shader!("conv/fold.wgsl"))
-            .bind_range("columns", columns, 0..self.len)
-            .bind_range("image", output, aligned(image_range(g, images)).0)
-            .params(&self.params(g, images))
-            .threads(images.len() * g.input_image())
-    }
 }
 
-fn image_range(g: &Geometry, images: &Range<usize>) -> Range<usize> {
-    images.start * g.input_image()..images.end * g.input_image()
-}
-
-/// The batch in parts whose columns (`image_columns` elements an image) fit the workspace, or nothing
-/// where not even one image's do, or where the groups are too many.
-fn parts(g: &Geometry, adapter: &Adapter, image_columns: usize) -> Vec<Range<usize>> {
-    let most = adapter.max_binding_elements();
-    let wanted = (most.min(WORKSPACE) / image_columns).max(usize::from(image_columns <= most));
-    let images = wanted.min(fitting(adapter, g.input_image(), g.batch));
-    if images == 0 || g.groups > MOST_GROUPS {
-        return vec![];
-    }
-    let parts = g.batch.div_ceil(images);
-    let images = g.batch.div_ceil(parts);
-    (0..g.batch).step_by(images).map(|first| first..(first + images).min(g.batch)).collect()
-}
-
-/// A variant under construction.
-struct Builder<'a> {
-    adapter: &'a Adapter,
+/// Dispatches and the workspaces that they need.
+#[derive(Default)]
+struct Steps {
     dispatches: Vec<Dispatch>,
-    /// The elements of each workspace; the first is the products' own.
-    workspace: Vec<usize>,
+    workspace: [usize; 3],
 }
 
-/// The products' own workspace, for sums in parts.
-const PARTIAL: usize = 0;
-
-impl<'a> Builder<'a> {
-    fn new(adapter: &'a Adapter, workspaces: usize) -> Self {
-        Builder { adapter, dispatches: vec![], workspace: vec![0; workspaces] }
+impl Steps {
+    fn needs(&mut self, workspace: usize, elements: usize) {
+        let held = &mut self.workspace[workspace];
+        *held = (*held).max(elements);
     }
 
-    fn reserve(&mut self, workspace: usize, elements: usize) {
-        self.workspace[workspace] = self.workspace[workspace].max(elements);
-    }
-
-    /// Adds the best kernel's dispatches.
-    fn product(&mut self, problem: &Problem) -> Result<()> {
-        let Some(kernel): Option<Kernel> = problem.kernels(self.adapter).into_iter().next() else {
-            return Ok(());
-        };
-        if let Some(ty) = problem.workspace(kernel) {
-            self.reserve(PARTIAL, ty.elements());
+    /// A product with the adapter's preferred kernel.
+    fn product(&mut self, problem: &Problem, adapter: &Adapter) -> Result<()> {
+        for kernel in problem.kernels(adapter).into_iter().take(1) {
+            let partial = problem.workspace(kernel).map_or(0, |ty| ty.elements());
+            self.needs(PARTIAL, partial);
+            let dispatches = problem.dispatches(kernel, adapter, Operand::Workspace(PARTIAL))?;
+            self.dispatches.extend(dispatches);
         }
-        let partial = Operand::Workspace(PARTIAL);
-        self.dispatches.extend(problem.dispatches(kernel, self.adapter, partial)?);
         Ok(())
     }
 
-    fn finish(self) -> Variant {
-        let workspace = self.workspace.iter().map(|&n| TensorType::f32([n.max(1)])).collect();
-        Variant { name: "im2col", dispatches: self.dispatches, workspace }
+    /// Unfolds the images and groups of a share of operand `input` into `workspace`.
+    fn unfold(&mut self, g: &Geometry, share: &Share, input: Operand, to: usize, layout: Layout) {
+        let elements = extent(layout, share);
+        self.needs(to, elements);
+        let threads = share.images.len() * share.groups.len() * g.group_inputs * g.output_pixels();
+        let dispatch = Dispatch::new(shader!("conv/im2col.wgsl"));
+        let dispatch = bind(dispatch, "input", input, share.input(g))
+            .bind_range("columns", Operand::Workspace(to), 0..elements)
+            .params(&layout.params(share.params(g)))
+            .threads(threads);
+        self.dispatches.push(dispatch);
+    }
+
+    /// Folds columns back into the images and groups of a share of output 0.
+    fn fold(&mut self, g: &Geometry, share: &Share, layout: Layout) {
+        let channels = share.groups.len() * g.group_inputs;
+        let dispatch = Dispatch::new(shader!("conv/col2im.wgsl"))
+            .constant("DILATED", g.dilation != [1, 1])
+            .bind_range("columns", Operand::Workspace(COLUMNS), 0..extent(layout, share));
+        let dispatch = bind(dispatch, "grad_input", Operand::Output(0), share.input(g))
+            .params(&layout.params(share.params(g)))
+            .threads(share.images.len() * channels * g.input_pixels());
+        self.dispatches.push(dispatch);
+    }
+
+    fn variant(self) -> Variant {
+        let workspace = self.workspace.map(|elements| TensorType::f32([elements.max(1)]));
+        Variant { name: "im2col", dispatches: self.dispatches, workspace: workspace.into() }
     }
 }
 
-/// The weight of a group: `[group outputs, depth]`.
-fn weight(g: &Geometry, group: usize) -> Stored {
-    Stored::rows(Operand::Input(1), g.depth()).at(group * g.group_outputs * g.depth())
+/// The elements of the unfolded images and groups of a share: its groups lie within its images, or
+/// its images within its groups.
+fn extent(layout: Layout, share: &Share) -> usize {
+    (share.images.len() * layout.image).max(share.groups.len() * layout.group)
 }
 
-/// The output's side of a group of some images: `[group outputs, pixels]` each.
-fn output(g: &Geometry, operand: Operand, images: &Range<usize>, group: usize) -> Stored {
-    let first = images.start * g.output_image() + group * g.group_outputs * g.output_pixels();
-    Stored::rows(operand, g.output_pixels()).batched(g.output_image()).at(first)
-}
-
-/// The columns of a group of some images, one `[depth, pixels]` matrix each: in the workspace, or the
-/// `image` itself.
-fn columns(g: &Geometry, image: Operand, images: &Range<usize>, group: usize) -> Stored {
-    if g.is_pointwise() {
-        let first = images.start * g.input_image() + group * g.group_inputs * g.input_pixels();
-        return Stored::rows(image, g.input_pixels()).batched(g.input_image()).at(first);
+/// The images and groups whose columns are made together, or none where those of one group of one
+/// image do not fit a binding.
+fn shares(g: &Geometry, adapter: &Adapter) -> Option<Vec<Share>> {
+    let max = adapter.max_binding_elements();
+    let one = g.depth().checked_mul(g.output_pixels().next_multiple_of(4))?;
+    let all = one.checked_mul(g.groups)?;
+    let images = fitting(adapter, g.input_image(), g.batch)
+        .min(fitting(adapter, g.output_image(), g.batch))
+        .min((COLUMN_ELEMENTS.min(max) / all).max(1));
+    let groups = (max / one).min(g.groups);
+    if images == 0 || groups == 0 || g.groups > MOST_GROUPS {
+        return None;
     }
-    let columns = Columns::by_image(g, images.len());
-    Stored::rows(Operand::Workspace(1), columns.row_stride)
-        .batched(columns.image_stride)
-        .at(group * columns.group_stride)
-}
-
-/// `output = weight * columns`.
-pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Result<Option<Variant>> {
-    let mut builder = Builder::new(adapter, 2);
-    let parts = parts(g, adapter, Columns::by_image(g, 1).len);
-    if parts.is_empty() {
-        return Ok(None);
-    }
-    for images in parts {
-        if !g.is_pointwise() {
-            let layout = Columns::by_image(g, images.len());
-            builder.reserve(1, layout.len);
-            let unfold = layout.unfold(g, &images, Operand::Input(0), Operand::Workspace(1));
-            builder.dispatches.push(unfold);
+    let mut shares = vec![];
+    for images in pieces(g.batch, images) {
+        for groups in pieces(g.groups, groups) {
+            shares.push(Share { images: images.clone(), groups, outputs: 0..g.group_outputs });
         }
-        for group in 0..g.groups {
-            let bias = has_bias.then_some(Bias {
+    }
+    Some(shares)
+}
+
+fn pieces(whole: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..whole).step_by(size).map(move |start| start..(start + size).min(whole))
+}
+
+/// Where the outputs of one group of a share lie: one matrix `[group_outputs, pixels]` an image.
+fn outputs(g: &Geometry, share: &Share, group: usize, operand: Operand) -> Stored {
+    let channel = group * g.group_outputs * g.output_pixels();
+    Stored::rows(operand, g.output_pixels())
+        .at(share.images.start * g.output_image() + channel)
+        .batched(g.output_image())
+}
+
+/// The columns of one group: one matrix `[depth, pixels]` an image. Those of a pointwise convolution
+/// are the images themselves.
+fn columns(g: &Geometry, share: &Share, group: usize, layout: Layout, image: Operand) -> Stored {
+    if g.is_pointwise() {
+        return Stored::rows(image, g.output_pixels())
+            .at(share.images.start * g.input_image() + group * g.depth() * g.input_pixels())
+            .batched(g.input_image());
+    }
+    Stored::rows(Operand::Workspace(COLUMNS), layout.row)
+        .at((group - share.groups.start) * layout.group)
+        .batched(layout.image)
+}
+
+/// The weight of one group, `[group_outputs, depth]`.
+fn weight(g: &Geometry, group: usize, operand: Operand) -> Stored {
+    Stored::rows(operand, g.depth()).at(group * g.group_outputs * g.depth())
+}
+
+/// `output = weight * columns + bias`, where the columns fit the adapter.
+pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Result<Option<Variant>> {
+    let Some(shares) = shares(g, adapter) else { return Ok(None) };
+    let mut steps = Steps::default();
+    for share in &shares {
+        let layout = Layout::by_image(g, share.groups.len());
+        if !g.is_pointwise() {
+            steps.unfold(g, share, Operand::Input(0), COLUMNS, layout);
+        }
+        for group in share.groups.clone() {
+            let bias = has_bias.then(|| Bias {
                 operand: Operand::Input(2),
                 offset: group * g.group_outputs,
                 axis: BiasAxis::Row,
             });
-            let shape = [g.group_outputs, g.output_pixels(), g.depth()];
-            let output = output(g, Operand::Output(0), &images, group);
-            let columns = columns(g, Operand::Input(0), &images, group);
-            let problem = Problem::new(shape, weight(g, group), columns, output);
-            builder.product(&problem.batch(images.len()).bias(bias))?;
+            let problem = Problem::new(
+                [g.group_outputs, g.output_pixels(), g.depth()],
+                weight(g, group, Operand::Input(1)),
+                columns(g, share, group, layout, Operand::Input(0)),
+                outputs(g, share, group, Operand::Output(0)),
+            );
+            steps.product(&problem.batch(share.images.len()).bias(bias), adapter)?;
         }
     }
-    Ok(Some(builder.finish()))
+    Ok(Some(steps.variant()))
 }
 
-/// `columns = weight' * grad_output`, added up into the images.
+/// `columns = weight^T * grad_output`, folded, where the columns fit the adapter.
 pub(super) fn grad_input(g: &Geometry, adapter: &Adapter) -> Result<Option<Variant>> {
-    let mut builder = Builder::new(adapter, 2);
-    let parts = parts(g, adapter, Columns::by_image(g, 1).len);
-    if parts.is_empty() {
-        return Ok(None);
-    }
-    for images in parts {
-        for group in 0..g.groups {
-            let shape = [g.depth(), g.output_pixels(), g.group_outputs];
-            let weight = weight(g, group).transposed_if(true);
-            let grad = output(g, Operand::Input(0), &images, group);
-            let columns = columns(g, Operand::Output(0), &images, group);
-            builder.product(&Problem::new(shape, weight, grad, columns).batch(images.len()))?;
+    let Some(shares) = shares(g, adapter) else { return Ok(None) };
+    let mut steps = Steps::default();
+    for share in &shares {
+        let layout = Layout::by_image(g, share.groups.len());
+        for group in share.groups.clone() {
+            let problem = Problem::new(
+                [g.depth(), g.output_pixels(), g.group_outputs],
+                weight(g, group, Operand::Input(1)).transposed_if(true),
+                outputs(g, share, group, Operand::Input(0)),
+                columns(g, share, group, layout, Operand::Output(0)),
+            );
+            steps.product(&problem.batch(share.images.len()), adapter)?;
         }
         if !g.is_pointwise() {
-            let layout = Columns::by_image(g, images.len());
-            builder.reserve(1, layout.len);
-            let fold = layout.fold(g, &images, Operand::Workspace(1), Operand::Output(0));
-            builder.dispatches.push(fold);
+            steps.needs(COLUMNS, extent(layout, share));
+            steps.fold(g, share, layout);
         }
     }
-    Ok(Some(builder.finish()))
+    Ok(Some(steps.variant()))
 }
 
-/// `grad_weight = grad_output * columns'`, over the pixels of all images at once. For that the
-/// output's gradient is laid out by channel, which is an unfolding of its own.
+/// `grad_weight = grad_output * columns^T`, each with the pixels of several images side by side, where
+/// the columns fit the adapter.
 pub(super) fn grad_weight(g: &Geometry, adapter: &Adapter) -> Result<Option<Variant>> {
-    let by_channel = Geometry {
+    let Some(shares) = shares(g, adapter) else { return Ok(None) };
+    // The gradient of the output seen as the input of a pointwise convolution: its columns are its
+    // channels in rows.
+    let grads = Geometry {
         group_inputs: g.group_outputs,
         input: g.output,
         kernel: [1, 1],
@@ -277,35 +235,33 @@ pub(super) fn grad_weight(g: &Geometry, adapter: &Adapter) -> Result<Option<Vari
         dilation: [1, 1],
         ..*g
     };
-    let mut builder = Builder::new(adapter, 3);
-    let largest = Columns::by_group(g, 1).len.max(Columns::by_group(&by_channel, 1).len);
-    let fits = fitting(adapter, g.output_image(), g.batch);
-    let parts = parts(g, adapter, largest);
-    if parts.iter().any(|images| images.len() > fits) || parts.is_empty() {
+    let fits = |share: &Share| {
+        let layout = Layout::side_by_side(&grads, share.images.len());
+        extent(layout, share) <= adapter.max_binding_elements()
+    };
+    if !shares.iter().all(fits) {
         return Ok(None);
     }
-    for images in parts {
-        let layouts =
-            [Columns::by_group(g, images.len()), Columns::by_group(&by_channel, images.len())];
-        let [columns, grads] = &layouts;
-        builder.reserve(1, columns.len);
-        builder.reserve(2, grads.len);
-        let (input, grad) = (Operand::Input(0), Operand::Input(1));
-        builder.dispatches.push(columns.unfold(g, &images, input, Operand::Workspace(1)));
-        builder.dispatches.push(grads.unfold(&by_channel, &images, grad, Operand::Workspace(2)));
-        for group in 0..g.groups {
-            let shape = [g.group_outputs, g.depth(), columns.row_stride];
-            let grad = Stored::rows(Operand::Workspace(2), grads.row_stride)
-                .at(group * grads.group_stride);
-            let columns = Stored::rows(Operand::Workspace(1), columns.row_stride)
-                .at(group * columns.group_stride)
-                .transposed_if(true);
-            let sum =
-                Stored::rows(Operand::Output(0), g.depth()).at(group * g.group_outputs * g.depth());
-            let accumulate = images.start > 0;
-            let problem = Problem { accumulate, ..Problem::new(shape, grad, columns, sum) };
-            builder.product(&problem)?;
-        }
+    let mut steps = Steps::default();
+    for share in &shares {
+        let images = share.images.len();
+        let layout = Layout::side_by_side(g, images);
+        steps.unfold(g, share, Operand::Input(0), COLUMNS, layout);
+        let rows = Layout::side_by_side(&grads, images);
+        steps.unfold(&grads, share, Operand::Input(1), GRADS, rows);
+        let group = share.groups.start;
+        let problem = Problem {
+            accumulate: share.images.start > 0,
+            ..Problem::new(
+                [g.group_outputs, g.depth(), images * g.output_pixels()],
+                Stored::rows(Operand::Workspace(GRADS), rows.row).batched(rows.group),
+                Stored::rows(Operand::Workspace(COLUMNS), layout.row)
+                    .batched(layout.group)
+                    .transposed_if(true),
+                weight(g, group, Operand::Output(0)).batched(g.group_outputs * g.depth()),
+            )
+        };
+        steps.product(&problem.batch(share.groups.len()), adapter)?;
     }
-    Ok(Some(builder.finish()))
+    Ok(Some(steps.variant()))
 }

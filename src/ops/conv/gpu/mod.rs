@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::geometry::Geometry;
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Dispatch, Operand};
+use crate::kernel::{Adapter, Dispatch, Operand, Variant};
 use crate::ops::reduce::parts::{aligned, fitting};
 
 /// `Params` of `shaders/lib/conv.wgsl`.
@@ -42,6 +42,9 @@ struct Params {
     output_image: u32,
     accumulate: u32,
     part: u32,
+    column_image: u32,
+    column_group: u32,
+    column_row: u32,
 }
 
 /// The share of one dispatch: some images and some output channels. Several groups are taken only
@@ -107,8 +110,7 @@ impl Share {
             weight_start: aligned(self.weights(g)).1 as u32,
             output_start: aligned(self.output(g)).1 as u32,
             output_image: g.output_image() as u32,
-            accumulate: 0,
-            part: 0,
+            ..Params::default()
         }
     }
 }
@@ -168,4 +170,29 @@ fn shares(
 /// Binds a range of any start; the kernel is told where it starts by [`Share::params`].
 fn bind(dispatch: Dispatch, name: &'static str, operand: Operand, range: Range<usize>) -> Dispatch {
     dispatch.bind_range(name, operand, aligned(range).0)
+}
+
+/// The side of the tiles of `shaders/lib/conv_tile.wgsl`.
+const TILE: usize = 64;
+
+/// Tiles of a matrix product.
+fn tiles(rows: usize, columns: usize) -> usize {
+    rows.div_ceil(TILE) * columns.div_ceil(TILE)
+}
+
+/// The variants, best guess first. `plain` are the direct and the tiled one.
+fn ranked(
+    g: &Geometry,
+    adapter: &Adapter,
+    im2col: Option<Variant>,
+    [direct, tiled]: [Variant; 2],
+) -> Vec<Variant> {
+    // With few channels a group, most of a tile or of a product's block would be past the edge.
+    let is_thin = g.groups > 1 && g.group_outputs.min(g.group_inputs) < 8;
+    let ranked = match (is_thin, adapter.is_software()) {
+        (true, _) => [Some(direct), im2col, Some(tiled)],
+        (false, true) => [im2col, Some(direct), Some(tiled)],
+        (false, false) => [Some(tiled), im2col, Some(direct)],
+    };
+    ranked.into_iter().flatten().collect()
 }
