@@ -1,6 +1,6 @@
 //! Kernels of the forward pass.
 
-use super::{Share, bind, im2col, ranked, shares, tiles};
+use super::{LEAST_ROWS, Share, bind, im2col, ranked, shares, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -13,7 +13,7 @@ pub(in crate::ops::conv) fn variants(
     let shares = shares("conv2d", g, adapter, g.depth())?;
     let im2col = im2col::forward(g, has_bias, adapter)?;
     let plain = [direct(g, has_bias, &shares), tiled(g, has_bias, &shares)];
-    Ok(ranked(g, adapter, im2col, plain))
+    Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, im2col, plain))
 }
 
 fn operands(dispatch: Dispatch, g: &Geometry, has_bias: bool, share: &Share) -> Dispatch {

@@ -1,6 +1,6 @@
 //! Kernels of the input's gradient.
 
-use super::{Params, Share, bind, im2col, ranked, shares, tiles};
+use super::{LEAST_ROWS, Params, Share, bind, im2col, ranked, shares, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -9,7 +9,9 @@ pub(in crate::ops::conv) fn variants(g: &Geometry, adapter: &Adapter) -> Result<
     let shares = shares("conv2d_grad_input", g, adapter, g.depth())?;
     let im2col = im2col::grad_input(g, adapter)?;
     let plain = [direct(g, &shares), tiled(g, &shares)];
-    Ok(ranked(g, adapter, im2col, plain))
+    // Of the windows that a tile looks at, all but one in stride_height * stride_width do not exist.
+    let fills_tiles = g.stride == [1, 1] && g.group_inputs >= LEAST_ROWS;
+    Ok(ranked(g, adapter, fills_tiles, im2col, plain))
 }
 
 fn operands(dispatch: Dispatch, g: &Geometry, share: &Share) -> Dispatch {

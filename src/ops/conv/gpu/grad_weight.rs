@@ -1,7 +1,7 @@
 //! Kernels of the weight's gradient: sums over parts of the batch and the image, then the sum of the
 //! parts, in order.
 
-use super::{Params, Share, bind, im2col, ranked, shares, tiles};
+use super::{LEAST_ROWS, Params, Share, bind, im2col, ranked, shares, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -11,7 +11,7 @@ use crate::tensor::TensorType;
 pub(in crate::ops::conv) fn variants(g: &Geometry, adapter: &Adapter) -> Result<Vec<Variant>> {
     let im2col = im2col::grad_weight(g, adapter)?;
     let plain = [direct(g, adapter)?, tiled(g, adapter)?];
-    Ok(ranked(g, adapter, im2col, plain))
+    Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, im2col, plain))
 }
 
 /// How many parts a sum of `terms` is cut into, so that at least about `wanted` workgroups or threads

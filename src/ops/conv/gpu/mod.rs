@@ -175,24 +175,35 @@ fn bind(dispatch: Dispatch, name: &'static str, operand: Operand, range: Range<u
 /// The side of the tiles of `shaders/lib/conv_tile.wgsl`.
 const TILE: usize = 64;
 
+/// A tile with fewer rows is mostly past the edge.
+const LEAST_ROWS: usize = TILE / 4;
+
 /// Tiles of a matrix product.
 fn tiles(rows: usize, columns: usize) -> usize {
     rows.div_ceil(TILE) * columns.div_ceil(TILE)
 }
 
-/// The variants, best guess first. `plain` are the direct and the tiled one.
+/// The variants, best guess first. `plain` are the direct and the tiled one; `fills_tiles` says
+/// whether the tiles of the latter would be mostly of use.
 fn ranked(
     g: &Geometry,
     adapter: &Adapter,
+    fills_tiles: bool,
     im2col: Option<Variant>,
     [direct, tiled]: [Variant; 2],
 ) -> Vec<Variant> {
-    // With few channels a group, most of a tile or of a product's block would be past the edge.
+    let (direct, tiled) = (Some(direct), Some(tiled));
+    // With few channels a group, most of a product's block would be past the edge.
     let is_thin = g.groups > 1 && g.group_outputs.min(g.group_inputs) < 8;
-    let ranked = match (is_thin, adapter.is_software()) {
-        (true, _) => [Some(direct), im2col, Some(tiled)],
-        (false, true) => [im2col, Some(direct), Some(tiled)],
-        (false, false) => [Some(tiled), im2col, Some(direct)],
+    let ranked = if is_thin {
+        [direct, im2col, tiled]
+    } else if !fills_tiles {
+        [im2col, direct, tiled]
+    } else if adapter.is_software() {
+        // Workgroup memory is slow there.
+        [im2col, tiled, direct]
+    } else {
+        [tiled, im2col, direct]
     };
     ranked.into_iter().flatten().collect()
 }
