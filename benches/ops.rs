@@ -20,7 +20,7 @@ const BATCH: usize = 64;
 const LAYERS: [&str; 5] = ["conv1 ", "conv2 ", "conv3 ", "lrn1 ", "pool1 "];
 
 /// The longest run of which many samples are taken.
-const LONGEST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(3);
 
 fn main() -> Result<()> {
     let mut criterion = Criterion::default()
