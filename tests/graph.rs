@@ -326,7 +326,8 @@ fn check_wild(device: &Device, seeds: std::ops::Range<u64>) {
     failures.truncate(8);
     assert!(count == 0, "{count} of {seeds:?}:\n{}", failures.join("\n"));
     // The sample must exercise what it is for.
-    assert!(slots * 2 < nodes && copies > 0, "no memory is shared, or nothing is copied");
+    // A kernel's workspace takes a slot too, and still there are fewer slots than results.
+    assert!(slots < nodes - copies && copies > 0, "no memory is shared, or nothing is copied");
 }
 
 #[test]
