@@ -151,7 +151,6 @@ fn products_cut_to_small_bindings_and_grids() {
 /// The first fully connected layer of AlexNet has a weight of 151 MB, more than a binding of
 /// WebGPU's guaranteed 128 MiB holds.
 #[test]
-#[ignore = "takes two gigabytes of memory"]
 fn layers_larger_than_a_binding() {
     let Some(device) = common::gpu() else { return };
     let mut draw = Draw::new(4);

@@ -140,7 +140,6 @@ fn the_first_50_losses_agree_between_cpu_and_gpu() {
 /// steps are chaotic. There the CPU engine, started from weights that differ in the last bit, is 3e-2
 /// away from itself after 50 steps; here 3e-4.
 #[test]
-#[ignore = "takes minutes on a software adapter"]
 fn the_first_50_losses_of_alexnet_small_agree_between_cpu_and_gpu() {
     check_50_losses(|| zoo::alexnet_small([1, 28, 28], 10), 0.001);
 }
