@@ -12,8 +12,8 @@ use crate::zoo;
 
 /// List a network's layers, shapes, parameters and arithmetic.
 ///
-/// The last column is the number of weights that the layer would have if each of its outputs were
-/// connected to each of its inputs.
+/// The last columns are the numbers of weights that the layer would have if its filters were not
+/// shared between places, and if each of its outputs were connected to each of its inputs.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: gabor summary alexnet --batch 128")]
 pub(super) struct Arguments {
@@ -48,9 +48,15 @@ fn parse_input(text: &str) -> Result<[usize; 3]> {
 }
 
 fn print(summary: &Summary) {
-    let mut table =
-        Table::new(["layer", "output", "parameters", "multiply-adds", "fully connected"]);
-    table.row(["input", &summary.input.to_string(), "", "", ""].map(str::to_owned));
+    let mut table = Table::new([
+        "layer",
+        "output",
+        "parameters",
+        "multiply-adds",
+        "not shared",
+        "fully connected",
+    ]);
+    table.row(["input", &summary.input.to_string(), "", "", "", ""].map(str::to_owned));
     for layer in &summary.layers {
         let parameters = match layer.parameters {
             0 => String::new(),
@@ -60,8 +66,10 @@ fn print(summary: &Summary) {
             Some(_) => short(layer.flops as f64 / 2.0),
             None => String::new(),
         };
-        let dense = layer.fully_connected.map(thousands).unwrap_or_default();
-        table.row([layer.name.clone(), layer.output.to_string(), parameters, arithmetic, dense]);
+        let [local, dense] = [layer.locally_connected, layer.fully_connected]
+            .map(|weights| weights.map(thousands).unwrap_or_default());
+        let (name, output) = (layer.name.clone(), layer.output.to_string());
+        table.row([name, output, parameters, arithmetic, local, dense]);
     }
     table.print();
     let flops: u64 = summary.layers.iter().map(|l| l.flops).sum();

@@ -43,6 +43,13 @@ impl Conv2d {
         self
     }
 
+    /// Zero pixels above, below, to the left and to the right: an even kernel keeps the size of the
+    /// image only with sides that differ.
+    pub fn padding_sides(mut self, sides: [usize; 4]) -> Self {
+        self.op.padding = sides;
+        self
+    }
+
     /// Pixels between neighbouring taps of the kernel.
     pub fn dilation(mut self, dilation: usize) -> Self {
         self.op.dilation = [dilation; 2];

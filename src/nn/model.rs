@@ -62,6 +62,9 @@ pub struct LayerSummary {
     /// The weights that a layer with the same inputs and outputs would have if each output were
     /// connected to each input; `None` where the layer has no weights.
     pub fully_connected: Option<u128>,
+    /// The weights that it would have if each output had its own for the inputs that it sees, not
+    /// shared with its neighbours: the multiply-adds for one image.
+    pub locally_connected: Option<u128>,
 }
 
 impl Model {
@@ -156,8 +159,10 @@ impl Model {
             total += parameters;
             let belongs = |path: &str| path == name || path.starts_with(&format!("{name}."));
             let nodes = graph.nodes().iter().filter(|node| belongs(&node.layer));
-            let flops = nodes.map(|node| node.op.cost(&node.types).flops).sum();
-            LayerSummary { name, output, parameters, flops, fully_connected: dense }
+            let flops: u64 = nodes.map(|node| node.op.cost(&node.types).flops).sum();
+            let locally_connected = dense.map(|_| u128::from(flops / 2 / batch as u64));
+            let fully_connected = dense;
+            LayerSummary { name, output, parameters, flops, fully_connected, locally_connected }
         });
         let layers = layers.collect();
         Ok(Summary { model: self.name.clone(), input: ty.shape, layers, parameters: total })
