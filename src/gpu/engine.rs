@@ -215,9 +215,16 @@ impl GpuEngine {
         self.0.device.create_bind_group(descriptor)
     }
 
-    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) {
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> wgpu::SubmissionIndex {
         self.0.submits.fetch_add(1, Ordering::Relaxed);
-        self.0.queue.submit([commands]);
+        self.0.queue.submit([commands])
+    }
+
+    /// Blocks until this submission is done. In a browser it returns at once.
+    pub(super) fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        self.0.device.poll(wait).map_err(|e| self.error(&e))?;
+        self.check()
     }
 
     /// The pipeline of a shader with these constants, built at the first call.

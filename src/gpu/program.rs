@@ -127,10 +127,10 @@ impl GpuProgram {
             let bytes = value.ty.bytes();
             encoder.copy_buffer_to_buffer(buffer, 0, staging.buffer(), offset, bytes);
         }
-        self.engine.submit(encoder.finish());
-        staging.map();
+        let submission = self.engine.submit(encoder.finish());
+        staging.map(submission.clone());
         if let Some(mut upload) = upload {
-            upload.map();
+            upload.map(submission);
             self.uploads.push_back(upload);
         }
         self.engine.check()?;

@@ -16,7 +16,7 @@ type Mapped = Result<(), wgpu::BufferAsyncError>;
 pub(super) struct Staging {
     buffer: wgpu::Buffer,
     mode: wgpu::MapMode,
-    mapping: Option<OneshotReceiver<Mapped>>,
+    mapping: Option<(OneshotReceiver<Mapped>, wgpu::SubmissionIndex)>,
 }
 
 impl Staging {
@@ -38,14 +38,14 @@ impl Staging {
         &self.buffer
     }
 
-    /// Asks to have the buffer mapped once the device is done with it.
-    pub(super) fn map(&mut self) {
+    /// Asks to have the buffer mapped once the device is done with the submission that uses it.
+    pub(super) fn map(&mut self, submission: wgpu::SubmissionIndex) {
         let (sender, receiver) = oneshot_channel();
         self.buffer.map_async(self.mode, .., move |outcome| {
             // Nobody listens any more where the ring has been dropped.
             let _ = sender.send(outcome);
         });
-        self.mapping = Some(receiver);
+        self.mapping = Some((receiver, submission));
     }
 
     /// Whether a mapping was asked for and not yet waited for.
@@ -56,8 +56,8 @@ impl Staging {
     /// Waits until a requested mapping is there. On native platforms this drives the device; in a
     /// browser the event loop does.
     pub(super) async fn mapped(&mut self, engine: &GpuEngine) -> Result<()> {
-        let Some(receiver) = self.mapping.take() else { return Ok(()) };
-        engine.wait()?;
+        let Some((receiver, submission)) = self.mapping.take() else { return Ok(()) };
+        engine.wait_for(submission)?;
         match receiver.receive().await {
             Some(Ok(())) => engine.check(),
             Some(Err(e)) => {
@@ -116,8 +116,8 @@ pub(super) async fn download(
     let mut staging = Staging::readback(engine, ty.bytes());
     let mut encoder = engine.device().create_command_encoder(&Default::default());
     encoder.copy_buffer_to_buffer(buffer, 0, &staging.buffer, 0, ty.bytes());
-    engine.submit(encoder.finish());
-    staging.map();
+    let submission = engine.submit(encoder.finish());
+    staging.map(submission);
     staging.mapped(engine).await?;
     let tensor = staging.read(engine, 0, ty);
     staging.unmap();

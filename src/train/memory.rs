@@ -25,36 +25,66 @@ fn available(device: &Device) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// The plan for `batch`, if it fits within `limit` bytes, or within what the device offers.
-///
-/// Errors say how much is needed and which batch would fit.
-pub(super) fn plan_that_fits(
-    device: &Device,
-    limit: Option<u64>,
-    batch: usize,
-    plan: &dyn Fn(usize) -> Result<Plan>,
-) -> Result<Plan> {
-    let limit = limit.or_else(|| available(device));
-    let too_large = match plan(batch) {
-        Ok(plan) => match limit {
-            Some(limit) if plan.memory() > limit => Error::Memory {
-                what: format!("a step with batch {batch}"),
-                needed: plan.memory(),
-                device: device.name(),
-                available: limit,
-                remedy: String::new(),
+/// The plan for a number of images, and the bytes that are needed beside it: states that only other
+/// programs of the step touch.
+pub(super) type Need<'a> = &'a dyn Fn(usize) -> Result<(Plan, u64)>;
+
+/// The bytes that the programs of a step may take.
+pub(super) struct Budget {
+    device: String,
+    bytes: Option<u64>,
+}
+
+impl Budget {
+    /// `limit` bytes, or what the device offers beside the `resident` bytes that are taken already
+    /// by states which new programs share.
+    pub(super) fn new(device: &Device, limit: Option<u64>, resident: u64) -> Self {
+        let bytes = limit.or_else(|| available(device).map(|free| free + resident));
+        Budget { device: device.name(), bytes }
+    }
+
+    /// The plan for `batch`.
+    ///
+    /// Errors where it does not fit: how much it needs, and what would fit instead. `micro` is what
+    /// a micro-batch needs, where the step is not one of micro-batches already.
+    pub(super) fn plan(
+        &self,
+        batch: usize,
+        need: Need<'_>,
+        micro: Option<Need<'_>>,
+    ) -> Result<Plan> {
+        let too_large = match need(batch) {
+            Ok((plan, beside)) => match self.bytes {
+                Some(available) if plan.memory() + beside > available => Error::Memory {
+                    what: format!("a step with batch {batch}"),
+                    needed: plan.memory() + beside,
+                    device: self.device.clone(),
+                    available,
+                    remedy: String::new(),
+                },
+                _ => return Ok(plan),
             },
-            _ => return Ok(plan),
-        },
-        Err(error) if is_memory(&error) => error,
-        Err(error) => return Err(error),
-    };
-    let fits = |batch| plan(batch).is_ok_and(|p| limit.is_none_or(|limit| p.memory() <= limit));
-    let remedy = match largest(batch, &fits) {
-        0 => "not even batch 1 fits; use a smaller model or another device".to_owned(),
-        n => format!("batch {n} would fit, or the same batch with micro-batches of {n}"),
-    };
-    Err(with_remedy(too_large, remedy))
+            Err(error) if is_memory(&error) => error,
+            Err(error) => return Err(error),
+        };
+        let smaller = self.largest(batch, need);
+        let parts = micro.map_or(0, |micro| self.largest(batch, micro));
+        let remedy = match (smaller, parts) {
+            (0, 0) => "not even batch 1 fits; use a smaller model or another device".to_owned(),
+            (n, 0) => format!("batch {n} would fit"),
+            (0, n) => format!("the same batch with micro-batches of {n} would fit"),
+            (n, m) => format!("batch {n} would fit, or the same batch with micro-batches of {m}"),
+        };
+        Err(with_remedy(too_large, remedy))
+    }
+
+    /// The largest number of images below `batch` that fits; 0 if none does.
+    fn largest(&self, batch: usize, need: Need<'_>) -> usize {
+        let fits = |(plan, beside): (Plan, u64)| {
+            self.bytes.is_none_or(|bytes| plan.memory() + beside <= bytes)
+        };
+        largest(batch, &|n| need(n).is_ok_and(fits))
+    }
 }
 
 /// The largest number below `batch` that fits; 0 if none does. Memory grows with the batch.

@@ -1,11 +1,12 @@
 //! The loop over steps and epochs.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::graphs::{self, Names};
-use super::memory::plan_that_fits;
+use super::memory::Budget;
 use super::network::{Evaluation, Network, check_labels, lend};
 use crate::data::{Loader, LoaderConfig, Source};
 use crate::device::Device;
@@ -181,31 +182,38 @@ impl Trainer {
 
     /// Compiles what a step on `batch` images needs, if that has not been done.
     fn prepare(&mut self, batch: usize) -> Result<()> {
-        let (optimizer, seed, memory) =
-            (self.optimizer.as_ref(), self.options.seed, self.options.memory);
+        let (optimizer, seed) = (self.optimizer.as_ref(), self.options.seed);
+        // States of the programs that are there are shared by those to come.
+        let programs = [&self.training, &self.accumulating].map(HashMap::values);
+        let programs = programs.into_iter().flatten().chain(&self.applying);
+        let resident = programs.map(|p| p.plan().state_memory()).max().unwrap_or(0);
         let Network { device, session, model, .. } = &mut self.network;
-        let (device, model) = (&*device, &*model);
-        let target = device.target();
+        let (model, target) = (&*model, device.target());
+        let budget = Budget::new(device, self.options.memory, resident);
+        let whole =
+            |n| Ok((Plan::new(&graphs::training_step(model, optimizer, n, seed)?, &target)?, 0));
+        let apply = || Plan::new(&graphs::application(model, optimizer, seed)?, &target);
+        let micro = |n| {
+            let plan = Plan::new(&graphs::accumulation(model, n, seed)?, &target)?;
+            let beside = apply()?.memory().saturating_sub(plan.state_memory());
+            Ok((plan, beside))
+        };
         let Some(micro_batch) = self.options.micro_batch.filter(|&m| m < batch) else {
-            if let std::collections::hash_map::Entry::Vacant(e) = self.training.entry(batch) {
-                let plan = plan_that_fits(device, memory, batch, &|n| {
-                    Plan::new(&graphs::training_step(model, optimizer, n, seed)?, &target)
-                })?;
-                e.insert(session.load(plan)?);
+            if let Entry::Vacant(entry) = self.training.entry(batch) {
+                entry.insert(session.load(budget.plan(batch, &whole, Some(&micro))?)?);
             }
             return Ok(());
         };
         for size in [micro_batch, batch % micro_batch] {
-            if size > 0 && !self.accumulating.contains_key(&size) {
-                let plan = plan_that_fits(device, memory, size, &|n| {
-                    Plan::new(&graphs::accumulation(model, n, seed)?, &target)
-                })?;
-                self.accumulating.insert(size, session.load(plan)?);
+            if size == 0 {
+                continue;
+            }
+            if let Entry::Vacant(entry) = self.accumulating.entry(size) {
+                entry.insert(session.load(budget.plan(size, &micro, None)?)?);
             }
         }
         if self.applying.is_none() {
-            let plan = Plan::new(&graphs::application(model, optimizer, seed)?, &target)?;
-            self.applying = Some(session.load(plan)?);
+            self.applying = Some(session.load(apply()?)?);
         }
         Ok(())
     }
