@@ -51,6 +51,7 @@
 //! | [`graph`] | graphs of operations, their gradients, and the plans they are compiled to |
 //! | [`session`] | plans at work on a device |
 //! | [`ops`], [`kernel`] | the operations, and how they describe their kernels |
+//! | [`call`] | any operation by name: tensors in, outputs and gradients out |
 //! | [`check`], [`tolerance`] | an operation against its oracle and against finite differences |
 //! | [`philox`] | random numbers that are the same on every device |
 //! | [`tensor`], [`error`] | shapes and host tensors; the one error type |
@@ -75,6 +76,7 @@
 //! | `cli` | yes | the program `gabor` |
 
 pub mod bench;
+pub mod call;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;

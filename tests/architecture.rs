@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("device", "error gpu graph"),
     ("session", "cpu device error gpu graph tensor"),
     ("check", "device error graph kernel ops session tensor tolerance"),
+    ("call", "device error graph ops session tensor"),
     ("nn", "error graph ops philox tensor"),
     ("optim", "error graph nn ops"),
     ("zoo", "error nn"),
@@ -27,7 +28,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("train", "data device error graph io kernel nn ops optim session tensor viz zoo"),
     ("bench", "device error graph kernel nn ops optim session tensor tolerance train zoo"),
     ("prelude", "data device error nn optim tensor train"),
-    ("cli", "bench data device error gpu nn optim tensor train zoo"),
+    ("cli", "bench call data device error gpu nn optim ops tensor train zoo io"),
 ];
 
 /// The Rust files under a folder.

@@ -36,6 +36,24 @@ impl Graph {
         seeds: &[(Value, Value)],
         with_respect_to: &[Value],
     ) -> Result<Vec<Value>> {
+        let found = self.gradients_that_exist(seeds, with_respect_to)?;
+        let named = found.into_iter().zip(with_respect_to).map(|(gradient, &v)| {
+            gradient.ok_or_else(|| {
+                let name = &self.value(v).name;
+                Error::Usage(format!("the loss does not depend on `{name}`"))
+            })
+        });
+        named.collect()
+    }
+
+    /// [`Graph::gradients_from`], with `None` for a value on which nothing depends.
+    ///
+    /// Errors where an op on the way has no gradient.
+    pub fn gradients_that_exist(
+        &mut self,
+        seeds: &[(Value, Value)],
+        with_respect_to: &[Value],
+    ) -> Result<Vec<Option<Value>>> {
         let nodes = self.nodes.len();
         let wanted = self.reaches(with_respect_to);
         let mut grads: Vec<Option<Value>> = vec![None; self.values.len()];
@@ -46,15 +64,7 @@ impl Graph {
         let outcome = (0..nodes).rev().try_for_each(|n| self.backward_node(n, &wanted, &mut grads));
         self.backward = false;
         outcome?;
-        with_respect_to
-            .iter()
-            .map(|&v| {
-                grads[v.0].ok_or_else(|| {
-                    let name = &self.value(v).name;
-                    Error::Usage(format!("the loss does not depend on `{name}`"))
-                })
-            })
-            .collect()
+        Ok(with_respect_to.iter().map(|v| grads[v.0]).collect())
     }
 
     /// For each value, whether it depends on one of `sources` along differentiable values.

@@ -4,6 +4,8 @@
 //! (`reference.rs`), its implementations (`cpu.rs`, `gpu.rs`) and its samples (`cases.rs`); a small
 //! op keeps them in one file. Gradients are ops like any other.
 
+pub mod attributes;
+pub mod call;
 pub mod case;
 pub mod conv;
 pub mod dropout;

@@ -1,5 +1,6 @@
 //! The list of all ops. Tests, benches and the documentation iterate it.
 
+use super::call::Call;
 use super::case::{Case, Draw, ErrorCase};
 
 /// What the registry knows about an op.
@@ -19,20 +20,34 @@ pub struct Entry {
     pub errors: fn() -> Vec<ErrorCase>,
 }
 
+/// A folder of ops that belong together.
+#[derive(Clone, Copy)]
+pub struct Family {
+    /// Its ops, gradients among them.
+    pub ops: &'static [Entry],
+    /// What can be called by name: see [`Call`].
+    pub calls: &'static [Call],
+}
+
 /// All families of ops. A new folder adds one line here.
-pub const FAMILIES: &[&[Entry]] = &[
-    super::conv::ENTRIES,
-    super::dropout::ENTRIES,
-    super::elementwise::ENTRIES,
-    super::gemm::ENTRIES,
-    super::lrn::ENTRIES,
-    super::optim::ENTRIES,
-    super::pool::ENTRIES,
-    super::reduce::ENTRIES,
-    super::softmax::ENTRIES,
+pub const FAMILIES: &[Family] = &[
+    super::conv::FAMILY,
+    super::dropout::FAMILY,
+    super::elementwise::FAMILY,
+    super::gemm::FAMILY,
+    super::lrn::FAMILY,
+    super::optim::FAMILY,
+    super::pool::FAMILY,
+    super::reduce::FAMILY,
+    super::softmax::FAMILY,
 ];
 
 /// All ops.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    FAMILIES.iter().flat_map(|family| family.iter())
+    FAMILIES.iter().flat_map(|family| family.ops)
+}
+
+/// All operations that can be called by name.
+pub fn calls() -> impl Iterator<Item = &'static Call> {
+    FAMILIES.iter().flat_map(|family| family.calls)
 }

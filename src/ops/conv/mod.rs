@@ -14,7 +14,11 @@ mod reference;
 pub use backward::{Conv2dGradInput, Conv2dGradWeight};
 pub use geometry::effective_kernel;
 
-use crate::ops::registry::Entry;
+use serde::{Deserialize, Serialize};
+
+use crate::ops::attributes;
+use crate::ops::call::Call;
+use crate::ops::registry::{Entry, Family};
 
 /// Convolution of images with a bank of filters:
 ///
@@ -36,13 +40,17 @@ use crate::ops::registry::Entry;
 ///
 /// Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition"; groups:
 /// Krizhevsky et al. 2012; dilation: Yu & Koltun 2016.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Conv2d {
     /// Input pixels between neighbouring windows, `[height, width]`.
+    #[serde(deserialize_with = "attributes::pair")]
     pub stride: [usize; 2],
     /// Zero pixels around the image: `[top, bottom, left, right]`.
+    #[serde(deserialize_with = "attributes::sides")]
     pub padding: [usize; 4],
     /// Input pixels between neighbouring taps of the kernel, `[height, width]`.
+    #[serde(deserialize_with = "attributes::pair")]
     pub dilation: [usize; 2],
     /// The number of groups into which channels and outputs are divided.
     pub groups: usize,
@@ -68,7 +76,11 @@ impl Conv2d {
 }
 
 /// The ops of this folder.
-pub const ENTRIES: &[Entry] = &[
+pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
+
+const CALLS: &[Call] = &[Call::op::<Conv2d>("conv2d", &["input", "weight", "bias?"], &["output"])];
+
+const OPS: &[Entry] = &[
     Entry {
         name: "conv2d",
         formula: "y[n,o,i,j] = bias[o] + sum_cuv x[n,gC+c,i*s+u*d-p,j*s+v*d-p] w[o,c,u,v]",

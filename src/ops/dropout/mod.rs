@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant};
-use crate::ops::registry::Entry;
+use crate::ops::call::Call;
+use crate::ops::registry::{Entry, Family};
 use crate::ops::{
     Arrays, Backward, Cost, CpuTensors, Op, Types, as_u32, expect_f32, expect_inputs,
 };
@@ -14,7 +15,11 @@ use crate::philox::{BLOCKS, philox4x32, philox4x32_blocks, uniform};
 use crate::tensor::TensorType;
 
 /// The ops of this folder.
-pub const ENTRIES: &[Entry] = &[Entry {
+pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
+
+const CALLS: &[Call] = &[];
+
+const OPS: &[Entry] = &[Entry {
     name: "dropout",
     formula: "y = keep ? x / (1 - p) : 0, keep with probability 1 - p",
     source: "Srivastava et al. 2014, scaled in training; Philox: Salmon et al. 2011",

@@ -10,10 +10,15 @@ pub use fill::Fill;
 pub use unary::{Unary, UnaryGrad};
 
 use crate::kernel::{Adapter, Dispatch, Variant};
-use crate::ops::registry::Entry;
+use crate::ops::call::Call;
+use crate::ops::registry::{Entry, Family};
 
 /// The ops of this folder.
-pub const ENTRIES: &[Entry] = &[
+pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
+
+const CALLS: &[Call] = &[];
+
+const OPS: &[Entry] = &[
     Entry {
         name: "unary",
         formula: "y = f(x); f: relu, leaky_relu, sigmoid, tanh",

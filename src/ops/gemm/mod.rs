@@ -13,10 +13,15 @@ pub use kernels::Kernel;
 pub use linear::{Linear, LinearGradInput, LinearGradWeight};
 pub use matmul::MatMul;
 
-use crate::ops::registry::Entry;
+use crate::ops::call::Call;
+use crate::ops::registry::{Entry, Family};
 
 /// The ops of this folder.
-pub const ENTRIES: &[Entry] = &[
+pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
+
+const CALLS: &[Call] = &[];
+
+const OPS: &[Entry] = &[
     Entry {
         name: "matmul",
         formula: "C = op(A) op(B); op: transposed or not; batched",

@@ -11,12 +11,17 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, scaled};
-use crate::ops::registry::Entry;
+use crate::ops::call::Call;
+use crate::ops::registry::{Entry, Family};
 use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
 use crate::tensor::TensorType;
 
 /// The ops of this folder.
-pub const ENTRIES: &[Entry] = &[
+pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
+
+const CALLS: &[Call] = &[];
+
+const OPS: &[Entry] = &[
     Entry {
         name: "lrn",
         formula: "y[c] = x[c] * s[c]^-beta, s[c] = k + alpha * sum of x[j]^2, j near c",

@@ -6,12 +6,17 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant};
-use crate::ops::registry::Entry;
+use crate::ops::call::Call;
+use crate::ops::registry::{Entry, Family};
 use crate::ops::{Arrays, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs};
 use crate::tensor::TensorType;
 
 /// The ops of this folder.
-pub const ENTRIES: &[Entry] = &[Entry {
+pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
+
+const CALLS: &[Call] = &[];
+
+const OPS: &[Entry] = &[Entry {
     name: "sgd",
     formula: "v = m v + (g + wd w), w -= lr v; or v = m v - wd lr w - lr g, w += v",
     source: "Sutskever et al. 2013 (PyTorch's form); Krizhevsky et al. 2012, section 5",

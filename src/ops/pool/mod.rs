@@ -11,11 +11,16 @@ pub use max::{MaxPool2d, MaxPool2dGrad};
 
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, scaled};
-use crate::ops::registry::Entry;
+use crate::ops::call::Call;
+use crate::ops::registry::{Entry, Family};
 use windows::Geometry;
 
 /// The ops of this folder.
-pub const ENTRIES: &[Entry] = &[
+pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
+
+const CALLS: &[Call] = &[];
+
+const OPS: &[Entry] = &[
     Entry {
         name: "max_pool2d",
         formula: "y[o] = max of x over window o, and where it is",

@@ -6,10 +6,15 @@ pub(crate) mod parts;
 
 pub use channel_sum::ChannelSum;
 
-use crate::ops::registry::Entry;
+use crate::ops::call::Call;
+use crate::ops::registry::{Entry, Family};
 
 /// The ops of this folder.
-pub const ENTRIES: &[Entry] = &[Entry {
+pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
+
+const CALLS: &[Call] = &[];
+
+const OPS: &[Entry] = &[Entry {
     name: "channel_sum",
     formula: "y[c] = sum over n and all later axes of x[n,c,...]",
     source: "",

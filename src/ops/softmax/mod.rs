@@ -13,11 +13,16 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant};
-use crate::ops::registry::Entry;
+use crate::ops::call::Call;
+use crate::ops::registry::{Entry, Family};
 use crate::tensor::{DType, TensorType};
 
 /// The ops of this folder.
-pub const ENTRIES: &[Entry] = &[
+pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
+
+const CALLS: &[Call] = &[];
+
+const OPS: &[Entry] = &[
     Entry {
         name: "softmax_cross_entropy",
         formula: "loss = mean over n of -log p[n, label[n]], p = softmax(logits)",

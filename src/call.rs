@@ -1,0 +1,136 @@
+//! Runs any operation by name: named tensors in, outputs and gradients out.
+//!
+//! It is how a fault is reported and how other test-suites are run against gabor; on the command line
+//! it is `gabor op`.
+
+use std::collections::HashMap;
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::ops::Value;
+use crate::ops::call::{Arguments, Call};
+use crate::ops::registry;
+use crate::session::Session;
+use crate::tensor::{DType, Tensor};
+
+/// The names of a call's graph: its inputs as they are, `grad.NAME` for a gradient that arrives at
+/// an output, and as outputs `NAME` and `grad_NAME`.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The graph.
+    pub graph: Graph,
+    /// The outputs and the gradients of the inputs, by name.
+    pub outputs: Vec<(String, Value)>,
+}
+
+/// The call of this name.
+///
+/// Errors where there is none.
+pub fn find(name: &str) -> Result<&'static Call> {
+    registry::calls().find(|call| call.name == name).ok_or_else(|| Error::Unknown {
+        kind: "operation",
+        name: name.to_owned(),
+        known: registry::calls().map(|call| call.name.to_owned()).collect(),
+    })
+}
+
+/// The graph of the operation `name` on inputs of these types, with the gradients of its `f32` inputs
+/// where `grad_outputs` has the gradients that arrive at its outputs.
+///
+/// Errors where name, attributes or tensors do not fit.
+pub fn build(
+    name: &str,
+    attributes: &serde_json::Value,
+    inputs: &[(String, Tensor)],
+    grad_outputs: &[(String, Tensor)],
+) -> Result<Built> {
+    let call = find(name)?;
+    let mut graph = Graph::new();
+    let mut values = HashMap::new();
+    for (input, tensor) in inputs {
+        if !call.takes(input) {
+            let known = call.inputs.iter().map(|&n| n.to_owned()).collect();
+            return Err(Error::Unknown { kind: "input", name: input.clone(), known });
+        }
+        values.insert(input.clone(), graph.input(input.as_str(), tensor.ty())?);
+    }
+    let mut arguments = Arguments { call, graph: &mut graph, attributes, values: values.clone() };
+    let results = (call.build)(&mut arguments)?;
+    let mut outputs: Vec<_> =
+        call.outputs.iter().map(|&n| n.to_owned()).zip(results.iter().copied()).collect();
+    if !grad_outputs.is_empty() {
+        let gradients = gradients(&mut graph, &outputs, grad_outputs, inputs, &values)?;
+        outputs.extend(gradients);
+    }
+    Ok(Built { graph, outputs })
+}
+
+fn gradients(
+    graph: &mut Graph,
+    outputs: &[(String, Value)],
+    grad_outputs: &[(String, Tensor)],
+    inputs: &[(String, Tensor)],
+    values: &HashMap<String, Value>,
+) -> Result<Vec<(String, Value)>> {
+    let mut seeds = vec![];
+    for (name, tensor) in grad_outputs {
+        let plain = name.strip_prefix("grad_").unwrap_or(name);
+        let Some((_, value)) = outputs.iter().find(|(n, _)| n == plain) else {
+            let known = outputs.iter().map(|(n, _)| n.clone()).collect();
+            return Err(Error::Unknown { kind: "output", name: name.clone(), known });
+        };
+        seeds.push((*value, graph.input(format!("grad.{plain}"), tensor.ty())?));
+    }
+    let wanted: Vec<_> = inputs.iter().filter(|(_, t)| t.dtype() == DType::F32).collect();
+    let mut gradients = vec![];
+    let with_respect_to: Vec<_> = wanted.iter().map(|(name, _)| values[name]).collect();
+    let found = graph.gradients_that_exist(&seeds, &with_respect_to)?;
+    for ((name, _), gradient) in wanted.into_iter().zip(found) {
+        if let Some(gradient) = gradient {
+            gradients.push((format!("grad_{name}"), gradient));
+        }
+    }
+    Ok(gradients)
+}
+
+/// Runs the operation `name` on `device`. `grad_outputs` may hold the gradients that arrive at the
+/// outputs, as `NAME` or `grad_NAME`; then the result holds `grad_INPUT` of every `f32` input that
+/// the outputs depend on.
+///
+/// ```
+/// use gabor::device::Device;
+/// use gabor::tensor::Tensor;
+///
+/// let x = Tensor::f32([1, 1, 2, 2], vec![1.0, 2.0, 3.0, 4.0])?;
+/// let w = Tensor::f32([1, 1, 2, 2], vec![1.0, 0.0, 0.0, -1.0])?;
+/// let inputs = [("input".to_owned(), x), ("weight".to_owned(), w)];
+/// let attributes = serde_json::json!({ "stride": 1 });
+/// let outputs = gabor::call::run("conv2d", &attributes, &inputs, &[], &Device::cpu())?;
+/// assert_eq!(outputs[0].1.as_f32()?, [-3.0]);
+/// # Ok::<(), gabor::error::Error>(())
+/// ```
+///
+/// Errors where name, attributes or tensors do not fit, or the device fails.
+pub fn run(
+    name: &str,
+    attributes: &serde_json::Value,
+    inputs: &[(String, Tensor)],
+    grad_outputs: &[(String, Tensor)],
+    device: &Device,
+) -> Result<Vec<(String, Tensor)>> {
+    let Built { mut graph, outputs } = build(name, attributes, inputs, grad_outputs)?;
+    for (name, value) in &outputs {
+        graph.output(name.as_str(), *value)?;
+    }
+    let mut session = Session::new(device);
+    let mut program = session.compile(&graph)?;
+    let grads = grad_outputs
+        .iter()
+        .map(|(n, t)| (format!("grad.{}", n.strip_prefix("grad_").unwrap_or(n)), t));
+    let named: Vec<(String, &Tensor)> =
+        inputs.iter().map(|(n, t)| (n.clone(), t)).chain(grads).collect();
+    let named: Vec<_> = named.iter().map(|(n, t)| (n.as_str(), *t)).collect();
+    let results = session.run(&mut program, &named)?;
+    outputs.into_iter().map(|(name, _)| Ok((name.clone(), results.get(&name)?.clone()))).collect()
+}

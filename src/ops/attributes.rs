@@ -1,0 +1,32 @@
+//! Shorter ways to write attributes: `2` for `[2, 2]`, `1` or `[1, 2]` for the padding of four sides.
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+/// One number for each axis, `[height, width]`, or a single one for both.
+pub fn pair<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[usize; 2], D::Error> {
+    match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(both) => Ok([both; 2]),
+        OneOrMany::Many(many) => many
+            .try_into()
+            .map_err(|m: Vec<_>| D::Error::custom(format!("{m:?} is not [height, width]"))),
+    }
+}
+
+/// Padding: `[top, bottom, left, right]`, `[vertical, horizontal]`, or one number for all sides.
+pub fn sides<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[usize; 4], D::Error> {
+    match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(all) => Ok([all; 4]),
+        OneOrMany::Many(many) => match many[..] {
+            [vertical, horizontal] => Ok([vertical, vertical, horizontal, horizontal]),
+            [top, bottom, left, right] => Ok([top, bottom, left, right]),
+            _ => Err(D::Error::custom(format!("{many:?} is not [top, bottom, left, right]"))),
+        },
+    }
+}
