@@ -6,6 +6,7 @@
 mod bench;
 mod devices;
 mod eval;
+mod op;
 mod predict;
 mod progress;
 mod summary;
@@ -35,6 +36,7 @@ enum Command {
     Summary(summary::Arguments),
     Devices(devices::Arguments),
     Bench(bench::Arguments),
+    Op(op::Arguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Summary(arguments) => summary::run(arguments),
         Command::Devices(arguments) => devices::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Op(arguments) => op::run(arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -1,6 +1,6 @@
 //! Named tensors in the `safetensors` format: an 8-byte little-endian header length, a JSON header
 //! with type, shape and byte range of every tensor, then the elements. Other frameworks read these
-//! files, and gabor reads theirs as far as the element types are F32 and U32.
+//! files, and gabor reads theirs, whatever their floating-point or integer type.
 //!
 //! Format: <https://github.com/huggingface/safetensors>.
 
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use ::safetensors::Dtype;
 use serde_json::json;
 
 use super::atomic::{io_error, write_atomic_with};
@@ -105,17 +106,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<TensorFile> {
     let file = ::safetensors::SafeTensors::deserialize(bytes).map_err(damaged)?;
     let mut tensors = BTreeMap::new();
     for (name, view) in file.iter() {
-        let tensor = match view.dtype() {
-            ::safetensors::Dtype::F32 => {
-                Tensor::f32(view.shape(), words(view.data(), f32::from_le_bytes))
-            }
-            ::safetensors::Dtype::U32 => {
-                Tensor::u32(view.shape(), words(view.data(), u32::from_le_bytes))
-            }
-            other => Err(Error::Usage(format!(
-                "its elements are {other}, gabor reads F32 and U32; convert the file"
-            ))),
-        };
+        let tensor = tensor(view.dtype(), view.shape(), view.data());
         let tensor = tensor.map_err(|error| tensor_error(path, name, &error.to_string()))?;
         tensors.insert(name.to_owned(), tensor);
     }
@@ -196,8 +187,33 @@ fn dtype_name(dtype: DType) -> &'static str {
     }
 }
 
-fn words<T>(bytes: &[u8], word: fn([u8; 4]) -> T) -> Vec<T> {
-    bytes.as_chunks::<4>().0.iter().map(|&b| word(b)).collect()
+/// Elements as gabor computes with them: floating-point ones as `f32`, rounded where they are wider,
+/// and integers as `u32`, negative ones in two's complement.
+fn tensor(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Tensor> {
+    match dtype {
+        Dtype::F64 => Tensor::f32(shape, words(bytes, |b| f64::from_le_bytes(b) as f32)),
+        Dtype::F32 => Tensor::f32(shape, words(bytes, f32::from_le_bytes)),
+        Dtype::F16 => Tensor::f32(shape, words(bytes, |b| half::f16::from_le_bytes(b).to_f32())),
+        Dtype::BF16 => Tensor::f32(shape, words(bytes, |b| half::bf16::from_le_bytes(b).to_f32())),
+        Dtype::U32 => Tensor::u32(shape, words(bytes, u32::from_le_bytes)),
+        Dtype::I32 => Tensor::u32(shape, words(bytes, |b| i32::from_le_bytes(b) as u32)),
+        Dtype::U8 | Dtype::BOOL => Tensor::u32(shape, words(bytes, |[b]| u32::from(b))),
+        Dtype::I64 => {
+            let wide = words(bytes, i64::from_le_bytes);
+            let narrow = wide.iter().map(|&x| i32::try_from(x).map(|x| x as u32));
+            let narrow = narrow.collect::<Result<_, _>>().map_err(|_| {
+                Error::Usage("an integer does not fit 32 bits; convert the file".into())
+            })?;
+            Tensor::u32(shape, narrow)
+        }
+        other => Err(Error::Usage(format!(
+            "its elements are {other}, gabor reads floating-point and integer ones; convert the file"
+        ))),
+    }
+}
+
+fn words<T, const N: usize>(bytes: &[u8], word: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|&b| word(b)).collect()
 }
 
 #[cfg(test)]

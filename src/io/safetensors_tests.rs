@@ -124,14 +124,33 @@ fn errors_name_file_and_tensor() {
     assert!(message.contains("w.none") && message.contains("check the path"), "{message}");
 }
 
+fn one_tensor(dtype: &str, elements: usize, data: &[u8]) -> Vec<u8> {
+    let end = data.len();
+    let header =
+        format!(r#"{{"x":{{"dtype":"{dtype}","shape":[{elements}],"data_offsets":[0,{end}]}}}}"#);
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+}
+
 #[test]
-fn other_element_types_are_refused_by_name() {
-    let header = br#"{"half":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}       "#;
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend_from_slice(header);
-    bytes.extend_from_slice(&[1, 2, 3, 4]);
-    let message = parse(Path::new("w"), &bytes).unwrap_err().to_string();
-    assert!(message.starts_with("w: tensor `half`: its elements are F16"), "{message}");
+fn other_element_types_are_converted() {
+    let halves = [0x00, 0x3c, 0x00, 0xc0, 0x01, 0x00]; // 1, -2, the smallest above 0
+    let file = parse(Path::new("w"), &one_tensor("F16", 3, &halves)).unwrap();
+    assert_eq!(file.get("x").unwrap().as_f32().unwrap(), [1.0, -2.0, 2f32.powi(-24)]);
+    let file = parse(Path::new("w"), &one_tensor("BF16", 1, &[0x80, 0xbf])).unwrap();
+    assert_eq!(file.get("x").unwrap().as_f32().unwrap(), [-1.0]);
+    let file = parse(Path::new("w"), &one_tensor("F64", 1, &1e-3f64.to_le_bytes())).unwrap();
+    assert_eq!(file.get("x").unwrap().as_f32().unwrap(), [1e-3]);
+    let file = parse(Path::new("w"), &one_tensor("I64", 1, &(-100i64).to_le_bytes())).unwrap();
+    assert_eq!(file.get("x").unwrap().as_u32().unwrap(), [-100i32 as u32]);
+    let message = parse(Path::new("w"), &one_tensor("I64", 1, &(1i64 << 40).to_le_bytes()));
+    assert!(message.unwrap_err().to_string().contains("does not fit 32 bits"));
+}
+
+#[test]
+fn element_types_without_a_number_are_refused_by_name() {
+    let message =
+        parse(Path::new("w"), &one_tensor("F8_E4M3", 2, &[1, 2])).unwrap_err().to_string();
+    assert!(message.starts_with("w: tensor `x`: its elements are F8_E4M3"), "{message}");
 }
 
 proptest! {
