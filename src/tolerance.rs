@@ -19,6 +19,11 @@ impl Tolerance {
         Tolerance { rtol, atol: f64::from(f32::MIN_POSITIVE) }
     }
 
+    /// For double precision against double precision in another order.
+    pub fn double() -> Self {
+        Tolerance { rtol: 1e-11, atol: f64::from(f32::MIN_POSITIVE) }
+    }
+
     /// For double precision against finite differences: the truncation of the difference, not the
     /// arithmetic, is the bound, but for what is lost where two values near `value` are subtracted
     /// and divided by `step`.

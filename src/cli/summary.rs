@@ -5,9 +5,12 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::print_line;
-use super::table::{Table, short, thousands};
+use super::table::{Table, bytes, short, thousands};
 use crate::error::{Error, Result};
+use crate::graph::Plan;
 use crate::nn::Summary;
+use crate::optim::Sgd;
+use crate::train::training_step;
 use crate::zoo;
 
 /// List a network's layers, shapes, parameters and arithmetic.
@@ -28,6 +31,9 @@ pub(super) struct Arguments {
     /// Images at a time.
     #[arg(long, default_value_t = 1)]
     batch: usize,
+    /// What would train it, for the memory that it needs: auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
+    #[arg(long, default_value = "auto")]
+    device: String,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
@@ -35,7 +41,18 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let input = arguments.input.as_deref().map_or(Ok(input), parse_input)?;
     let classes = arguments.classes.unwrap_or(classes);
     let model = zoo::build(&arguments.model, input, classes)?;
+    let device = super::eval::device(&arguments.device)?;
     print(&model.summary(arguments.batch)?);
+    let sgd = Sgd::new(0.01).momentum(0.9);
+    let step = training_step(&model, &sgd, arguments.batch, 0)?;
+    let plan = Plan::new(&step, &device.target())?;
+    print_line(&format!(
+        "training with batch {} on {}: {} ({} of it parameters and momenta)",
+        arguments.batch,
+        device.name(),
+        bytes(plan.memory()),
+        bytes(plan.state_memory()),
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -182,6 +182,11 @@ impl Graph {
         self.layer.pop();
     }
 
+    /// Goes to another path and returns the present one, for a layer that is built in several places.
+    pub fn replace_layers(&mut self, path: Vec<String>) -> Vec<String> {
+        std::mem::replace(&mut self.layer, path)
+    }
+
     /// The path of the layer under construction.
     pub fn layer_path(&self) -> String {
         self.layer.join(".")

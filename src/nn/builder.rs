@@ -35,6 +35,30 @@ pub struct Parameter {
     pub value: Value,
     /// What it is to its layer.
     pub role: Role,
+    /// Whether training changes it: not where its layer is frozen.
+    pub is_trainable: bool,
+}
+
+/// A layer as it was built.
+#[derive(Clone, Debug)]
+pub struct BuiltLayer {
+    /// Its path, such as `layer1.0.conv1`.
+    pub path: String,
+    /// What it was built on.
+    pub input: Value,
+    /// What it gave.
+    pub output: Value,
+    /// Whether it consists of other layers.
+    pub has_layers: bool,
+}
+
+/// An output beside the network's last, whose loss counts in training.
+#[derive(Clone, Copy, Debug)]
+pub struct Auxiliary {
+    /// The logits.
+    pub logits: Value,
+    /// The weight of its loss.
+    pub weight: f32,
 }
 
 /// Builds a network into a graph.
@@ -46,8 +70,11 @@ pub struct Builder<'a> {
     counter: Option<Value>,
     counts: HashMap<String, usize>,
     parameters: Vec<Parameter>,
+    auxiliaries: Vec<Auxiliary>,
+    layers: Vec<BuiltLayer>,
+    frozen: &'a [String],
+    shared: bool,
     random_layers: u32,
-    last_layer: String,
 }
 
 impl<'a> Builder<'a> {
@@ -60,14 +87,33 @@ impl<'a> Builder<'a> {
             counter: None,
             counts: HashMap::new(),
             parameters: vec![],
+            auxiliaries: vec![],
+            layers: vec![],
+            frozen: &[],
+            shared: false,
             random_layers: 0,
-            last_layer: String::new(),
         }
     }
 
+    /// Training leaves the parameters of these layers, given by path, as they are.
+    pub fn freezing(mut self, layers: &'a [String]) -> Self {
+        self.frozen = layers;
+        self
+    }
+
     /// The parameters of all layers built so far.
-    pub fn into_parameters(self) -> Vec<Parameter> {
-        self.parameters
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// The auxiliary outputs so far.
+    pub fn auxiliaries(&self) -> &[Auxiliary] {
+        &self.auxiliaries
+    }
+
+    /// The layers so far; one that consists of others comes after them.
+    pub fn layers(&self) -> &[BuiltLayer] {
+        &self.layers
     }
 
     /// What the network is built for.
@@ -99,21 +145,33 @@ impl<'a> Builder<'a> {
     /// Errors where the input's shape does not suit the layer.
     pub fn layer(&mut self, name: Option<&str>, layer: &dyn Layer, input: Value) -> Result<Value> {
         let name = name.map_or_else(|| self.next_name(layer.kind()), str::to_owned);
+        let before = self.layers.len();
         self.graph.enter_layer(&name);
+        let path = self.graph.layer_path();
         let built = layer.build(self, input);
         self.graph.leave_layer();
-        self.last_layer = name;
+        let output = built?;
+        let has_layers = self.layers.len() > before;
+        self.layers.push(BuiltLayer { path, input, output, has_layers });
+        Ok(output)
+    }
+
+    /// Builds `layer` on `input` under the path `name`, wherever it is used. From the second use on
+    /// it has the parameters of the first.
+    ///
+    /// Errors where the input's shape does not suit the layer.
+    pub fn shared_layer(&mut self, name: &str, layer: &dyn Layer, input: Value) -> Result<Value> {
+        let outer = self.graph.replace_layers(vec![]);
+        let was_shared = std::mem::replace(&mut self.shared, true);
+        let built = self.layer(Some(name), layer, input);
+        self.shared = was_shared;
+        self.graph.replace_layers(outer);
         built
     }
 
-    /// The name under which the last layer was built.
-    pub(super) fn last_layer(&self) -> &str {
-        &self.last_layer
-    }
-
-    /// The parameters so far.
-    pub(super) fn parameters(&self) -> &[Parameter] {
-        &self.parameters
+    /// Makes `logits` an output beside the network's last, whose loss counts `weight` times.
+    pub fn auxiliary(&mut self, logits: Value, weight: f32) {
+        self.auxiliaries.push(Auxiliary { logits, weight });
     }
 
     fn next_name(&mut self, kind: &str) -> String {
@@ -126,7 +184,7 @@ impl<'a> Builder<'a> {
     /// A trainable value of the layer under construction. Its first extent counts its outputs and
     /// the others its inputs, which is what [`Init`]'s fans go by.
     ///
-    /// Errors where the layer has a parameter of that name already.
+    /// Errors where the layer has a parameter of that name already and is not shared.
     pub fn parameter(
         &mut self,
         name: &str,
@@ -137,6 +195,9 @@ impl<'a> Builder<'a> {
         let shape = shape.into();
         let path = self.graph.layer_path();
         let name = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        if let (true, Some(value)) = (self.shared, self.graph.find(&name)) {
+            return self.known(value, shape);
+        }
         let outputs = shape.dims().first().copied().unwrap_or(1);
         let receptive: usize = shape.dims().iter().skip(2).product();
         let fans = (shape.per_sample(), outputs * receptive);
@@ -145,8 +206,19 @@ impl<'a> Builder<'a> {
         let ty = TensorType::f32(shape);
         let initial = Initial::lazy(ty.clone(), move || init.tensor(&ty, fans, seed, &drawn));
         let value = self.graph.state(name.clone(), initial)?;
-        self.parameters.push(Parameter { name, value, role });
+        let is_trainable = !self.frozen.iter().any(|layer| is_inside(&name, layer));
+        self.parameters.push(Parameter { name, value, role, is_trainable });
         Ok(value)
+    }
+
+    /// The parameter of a layer that was built before, on an input of the same size.
+    fn known(&self, value: Value, shape: Shape) -> Result<Value> {
+        let info = self.graph.value(value);
+        if info.ty.shape == shape {
+            return Ok(value);
+        }
+        let remedy = format!("the layers that share it need {} and {shape}", info.ty.shape);
+        Err(Error::setting("shared parameter", &info.name, remedy))
     }
 
     /// The source of random numbers for ops like dropout: the value of the counter, which the
@@ -167,6 +239,11 @@ impl<'a> Builder<'a> {
     pub fn fault(&self, setting: &'static str, value: impl ToString, remedy: &str) -> Error {
         Error::setting(setting, value, remedy).in_layer(&self.graph.layer_path())
     }
+}
+
+/// Whether `path` is that of `layer` or of something in it.
+fn is_inside(path: &str, layer: &str) -> bool {
+    path.strip_prefix(layer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The name of the graph's input `[seed low, seed high, step, first sample]` for random numbers.

@@ -7,10 +7,11 @@ mod init;
 mod layers;
 mod model;
 
-pub use builder::{Builder, Mode, Parameter, Role};
+pub use builder::{Auxiliary, Builder, BuiltLayer, Mode, Parameter, Role};
 pub use init::Init;
 pub use layers::{
-    Activation, AvgPool2d, Conv2d, Dropout, Linear, Lrn, MaxPool2d, Relu, Sequential,
+    Activation, AuxiliaryHead, AvgPool2d, Concat, Conv2d, Dropout, Linear, Lrn, MaxPool2d, Relu,
+    Residual, Sequential, Shared,
 };
 pub use model::{Forward, LayerSummary, Model, Summary};
 

@@ -1,6 +1,6 @@
 //! Models: an input size and the layers that follow.
 
-use super::{Builder, Layer, Mode, Parameter, Sequential};
+use super::{Auxiliary, Builder, Layer, Mode, Parameter, Sequential};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Origin};
 use crate::ops::Value;
@@ -24,6 +24,7 @@ pub struct Model {
     name: String,
     input: [usize; 3],
     layers: Sequential,
+    frozen: Vec<String>,
 }
 
 /// A network in a graph.
@@ -31,8 +32,10 @@ pub struct Model {
 pub struct Forward {
     /// The output of the last layer.
     pub logits: Value,
-    /// The trainable values, in the order of the layers.
+    /// The trainable values, in the order of the layers, without those of frozen layers.
     pub parameters: Vec<Parameter>,
+    /// Outputs whose losses count in training beside that of the last layer.
+    pub auxiliaries: Vec<Auxiliary>,
 }
 
 /// What a network consists of.
@@ -42,7 +45,8 @@ pub struct Summary {
     pub model: String,
     /// The input's shape.
     pub input: Shape,
-    /// Its layers, in order.
+    /// Its layers, in order; of those that consist of others only the ones that also compute something
+    /// themselves, such as the sum of a residual block.
     pub layers: Vec<LayerSummary>,
     /// The number of trainable values.
     pub parameters: usize,
@@ -51,7 +55,7 @@ pub struct Summary {
 /// What a layer consists of.
 #[derive(Clone, Debug)]
 pub struct LayerSummary {
-    /// The layer's name.
+    /// The layer's path.
     pub name: String,
     /// Its output's shape.
     pub output: Shape,
@@ -70,7 +74,7 @@ pub struct LayerSummary {
 impl Model {
     /// A network without layers for images `[channels, height, width]`.
     pub fn new(name: impl Into<String>, input: [usize; 3]) -> Self {
-        Model { name: name.into(), input, layers: Sequential::new() }
+        Model { name: name.into(), input, layers: Sequential::new(), frozen: vec![] }
     }
 
     /// Followed by `layer`, which is named after its kind and number.
@@ -82,6 +86,12 @@ impl Model {
     /// Followed by `layer` under this name.
     pub fn with_named(mut self, name: &str, layer: impl Layer + 'static) -> Self {
         self.layers = self.layers.with_named(name, layer);
+        self
+    }
+
+    /// Training leaves the parameters of these layers, given by path, as they are.
+    pub fn freeze<S: Into<String>>(mut self, layers: impl IntoIterator<Item = S>) -> Self {
+        self.frozen.extend(layers.into_iter().map(Into::into));
         self
     }
 
@@ -108,7 +118,8 @@ impl Model {
 
     /// Builds the network on `images`; `seed` decides its parameters' initial values.
     ///
-    /// Errors where a layer does not suit its input; the message names the layer.
+    /// Errors where a layer does not suit its input (the message names the layer), and where a layer
+    /// that is to be frozen does not exist.
     pub fn forward(
         &self,
         graph: &mut Graph,
@@ -116,17 +127,26 @@ impl Model {
         mode: Mode,
         seed: u64,
     ) -> Result<Forward> {
-        let mut builder = Builder::new(graph, mode, seed);
+        let mut builder = Builder::new(graph, mode, seed).freezing(&self.frozen);
         let logits = self.layers.build(&mut builder, images)?;
-        Ok(Forward { logits, parameters: builder.into_parameters() })
+        let layers = builder.layers();
+        if let Some(stray) = self.frozen.iter().find(|f| layers.iter().all(|l| l.path != **f)) {
+            let known = layers.iter().map(|layer| layer.path.as_str());
+            return Err(Error::unknown("layer to freeze", stray, known));
+        }
+        let trainable = builder.parameters().iter().filter(|p| p.is_trainable);
+        let (parameters, auxiliaries) = (trainable.cloned().collect(), builder.auxiliaries());
+        Ok(Forward { logits, parameters, auxiliaries: auxiliaries.to_vec() })
     }
 
     /// The number of classes: the elements that the last layer gives for an image.
     ///
     /// Errors where the network cannot be built.
     pub fn classes(&self) -> Result<usize> {
-        let summary = self.summary(1)?;
-        Ok(summary.layers.last().map_or(0, |layer| layer.output.per_sample()))
+        let mut graph = Graph::new();
+        let images = graph.input("images", self.input_type(1)?)?;
+        let logits = self.forward(&mut graph, images, Mode::Evaluate, 0)?.logits;
+        Ok(graph.value(logits).ty.shape.per_sample())
     }
 
     /// Lists the layers with shapes and costs for a batch of this size.
@@ -135,36 +155,36 @@ impl Model {
     pub fn summary(&self, batch: usize) -> Result<Summary> {
         let mut graph = Graph::new();
         let ty = self.input_type(batch)?;
-        let mut x = graph.input("images", ty.clone())?;
+        let images = graph.input("images", ty.clone())?;
         let mut builder = Builder::new(&mut graph, Mode::Evaluate, 0);
-        let mut names = vec![];
-        let mut layers = vec![];
-        for (name, layer) in self.layers.layers() {
-            let inputs = builder.ty(x).shape.per_sample();
-            let known = builder.parameters().len();
-            x = builder.layer(name, layer, x)?;
-            let output = builder.ty(x).shape.clone();
-            let weights = builder.parameters()[known..].to_vec();
-            let has_weights = !weights.is_empty();
-            names.push(builder.last_layer().to_owned());
-            layers.push((
-                weights,
-                output.clone(),
-                has_weights.then(|| inputs as u128 * output.per_sample() as u128),
-            ));
-        }
-        let mut total = 0;
-        let layers = layers.into_iter().zip(names).map(|((weights, output, dense), name)| {
-            let parameters = weights.iter().map(|p| graph.value(p.value).ty.elements()).sum();
-            total += parameters;
-            let belongs = |path: &str| path == name || path.starts_with(&format!("{name}."));
-            let nodes = graph.nodes().iter().filter(|node| belongs(&node.layer));
-            let flops: u64 = nodes.map(|node| node.op.cost(&node.types).flops).sum();
-            let locally_connected = dense.map(|_| u128::from(flops / 2 / batch as u64));
-            let fully_connected = dense;
-            LayerSummary { name, output, parameters, flops, fully_connected, locally_connected }
+        self.layers.build(&mut builder, images)?;
+        let (built, parameters) = (builder.layers().to_vec(), builder.parameters().to_vec());
+        let elements = |value: Value| graph.value(value).ty.shape.per_sample() as u128;
+        let layers = built.into_iter().filter_map(|layer| {
+            let is_own = |path: &str| path == layer.path;
+            let own_parameters = parameters
+                .iter()
+                .filter(|p| p.name.rsplit_once('.').is_some_and(|(path, _)| is_own(path)));
+            let parameters: usize =
+                own_parameters.map(|p| graph.value(p.value).ty.elements()).sum();
+            let nodes: Vec<_> = graph.nodes().iter().filter(|n| is_own(&n.layer)).collect();
+            if layer.has_layers && nodes.is_empty() {
+                return None;
+            }
+            let flops: u64 = nodes.iter().map(|node| node.op.cost(&node.types).flops).sum();
+            let has_weights = parameters > 0;
+            Some(LayerSummary {
+                output: graph.value(layer.output).ty.shape.clone(),
+                parameters,
+                flops,
+                fully_connected: has_weights
+                    .then(|| elements(layer.input) * elements(layer.output)),
+                locally_connected: has_weights.then(|| u128::from(flops / 2 / batch as u64)),
+                name: layer.path,
+            })
         });
-        let layers = layers.collect();
+        let layers: Vec<_> = layers.collect();
+        let total = parameters.iter().map(|p| graph.value(p.value).ty.elements()).sum();
         Ok(Summary { model: self.name.clone(), input: ty.shape, layers, parameters: total })
     }
 

@@ -110,7 +110,7 @@ mod tests {
         let value = graph.state("p", Tensor::scalar(2.0)).unwrap();
         let gradient = graph.input("gradient", Tensor::scalar(0.0).ty()).unwrap();
         let rate = graph.input("rate", Tensor::scalar(0.0).ty()).unwrap();
-        let parameter = Parameter { name: "p".into(), value, role };
+        let parameter = Parameter { name: "p".into(), value, role, is_trainable: true };
         sgd.update(&mut graph, &parameter, gradient, rate).unwrap();
         let mut session = Session::new(&Device::cpu());
         let mut program = session.compile(&graph).unwrap();

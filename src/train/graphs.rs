@@ -38,20 +38,26 @@ impl Names {
     pub const PROBABILITIES: &str = "probabilities";
 }
 
-/// Adds inputs, network and loss, with the outputs that every graph with labels has.
+/// Adds inputs, network and loss, with the outputs that every graph with labels has. The losses with
+/// their weights are those that training minimises: the output `loss` first, then the auxiliary ones.
 fn with_loss(
     graph: &mut Graph,
     model: &Model,
     batch: usize,
     mode: Mode,
     seed: u64,
-) -> Result<(Forward, Value)> {
+) -> Result<(Forward, Vec<(Value, f32)>)> {
     let images = graph.input(Names::IMAGES, model.input_type(batch)?)?;
     let labels = graph.input(Names::LABELS, TensorType::u32([batch]))?;
     let forward = model.forward(graph, images, mode, seed)?;
     let logits = forward.logits;
-    let loss = graph.in_layer("loss", |g| g.add_all(SoftmaxCrossEntropy, &[logits, labels]))?[0];
-    graph.output(Names::LOSS, loss)?;
+    let mut losses = vec![];
+    let weights = forward.auxiliaries.iter().map(|aux| (aux.logits, aux.weight));
+    for (logits, weight) in std::iter::once((logits, 1.0)).chain(weights) {
+        let loss = graph.in_layer("loss", |g| g.add_all(SoftmaxCrossEntropy, &[logits, labels]))?;
+        losses.push((loss[0], weight));
+    }
+    graph.output(Names::LOSS, losses[0].0)?;
     let correct = graph.in_layer("top1", |g| g.add(TopK { k: 1 }, &[logits, labels]))?;
     graph.output(Names::TOP1, correct)?;
     if mode == Mode::Evaluate {
@@ -59,7 +65,18 @@ fn with_loss(
         let correct = graph.in_layer("top5", |g| g.add(TopK { k }, &[logits, labels]))?;
         graph.output(Names::TOP5, correct)?;
     }
-    Ok((forward, loss))
+    Ok((forward, losses))
+}
+
+/// The gradients of the weighted sum of `losses` with respect to the trainable parameters.
+fn gradients(graph: &mut Graph, forward: &Forward, losses: &[(Value, f32)]) -> Result<Vec<Value>> {
+    let ty = TensorType::f32([1]);
+    let seeds = losses
+        .iter()
+        .map(|&(loss, weight)| Ok((loss, graph.add(Fill { value: weight, ty: ty.clone() }, &[])?)));
+    let seeds = seeds.collect::<Result<Vec<_>>>()?;
+    let values: Vec<_> = forward.parameters.iter().map(|p| p.value).collect();
+    graph.gradients_from(&seeds, &values)
 }
 
 /// One step on a whole batch: forward, loss, backward, update.
@@ -72,10 +89,9 @@ pub fn training_step(
     seed: u64,
 ) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, loss) = with_loss(&mut graph, model, batch, Mode::Train, seed)?;
+    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Train, seed)?;
     let learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
-    let values: Vec<_> = forward.parameters.iter().map(|p| p.value).collect();
-    let gradients = graph.gradients(loss, &values)?;
+    let gradients = gradients(&mut graph, &forward, &losses)?;
     for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
         graph.in_layer("update", |g| optimizer.update(g, parameter, gradient, learning_rate))?;
     }
@@ -88,10 +104,9 @@ pub fn training_step(
 /// Errors where the network cannot be built for this micro-batch.
 pub fn accumulation(model: &Model, micro_batch: usize, seed: u64) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, loss) = with_loss(&mut graph, model, micro_batch, Mode::Train, seed)?;
+    let (forward, losses) = with_loss(&mut graph, model, micro_batch, Mode::Train, seed)?;
     let share = graph.input(Names::SHARE, TensorType::f32([1]))?;
-    let values: Vec<_> = forward.parameters.iter().map(|p| p.value).collect();
-    let gradients = graph.gradients(loss, &values)?;
+    let gradients = gradients(&mut graph, &forward, &losses)?;
     for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
         let sum = gradient_state(&mut graph, &parameter.name, parameter.value)?;
         let new = graph.add(AddScaled, &[sum, gradient, share])?;

@@ -9,24 +9,36 @@ use std::time::Instant;
 /// A recipe ends well, or with one line that says what to do.
 type Outcome = Result<(), String>;
 
-/// What a recipe or one of its steps does.
+/// What a step of a recipe does.
 type Job = fn() -> Outcome;
 
 struct Recipe {
     name: &'static str,
     help: &'static str,
-    run: Job,
+    run: Run,
+}
+
+/// What a recipe does.
+enum Run {
+    Plain(Job),
+    /// With the arguments that follow the name.
+    With(fn(&[String]) -> Outcome),
 }
 
 const RECIPES: &[Recipe] = &[
-    Recipe { name: "test", help: "everything a change must pass, on a fresh machine", run: test },
-    Recipe { name: "fmt", help: "format all Rust sources", run: fmt },
-    Recipe { name: "clippy", help: "lint every feature set, warnings are errors", run: clippy },
-    Recipe { name: "doc", help: "build the documentation, warnings are errors", run: doc },
+    Recipe { name: "test", help: "everything a change must pass, on a fresh machine", run: Run::Plain(test) },
+    Recipe { name: "fmt", help: "format all Rust sources", run: Run::Plain(fmt) },
+    Recipe { name: "clippy", help: "lint every feature set, warnings are errors", run: Run::Plain(clippy) },
+    Recipe { name: "doc", help: "build the documentation, warnings are errors", run: Run::Plain(doc) },
     Recipe {
         name: "bench",
         help: "measure the kernels and the layers, GPU against CPU",
-        run: bench,
+        run: Run::Plain(bench),
+    },
+    Recipe {
+        name: "fuzz",
+        help: "random shapes on CPU and GPU: fuzz [--cases N an op] [--op NAME]",
+        run: Run::With(fuzz),
     },
 ];
 
@@ -44,11 +56,16 @@ fn main() -> ExitCode {
         eprint!("no recipe `{name}`\n\n{}", help());
         return ExitCode::from(2);
     };
-    if let Some(extra) = arguments.next() {
-        eprintln!("`cargo xtask {name}` takes no argument, `{extra}` was given");
-        return ExitCode::from(2);
-    }
-    match (recipe.run)() {
+    let arguments: Vec<_> = arguments.collect();
+    let outcome = match (&recipe.run, arguments.first()) {
+        (Run::With(run), _) => run(&arguments),
+        (Run::Plain(run), None) => run(),
+        (Run::Plain(_), Some(extra)) => {
+            eprintln!("`cargo xtask {name}` takes no argument, `{extra}` was given");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("\ncargo xtask {name} failed: {problem}");
@@ -63,6 +80,21 @@ fn help() -> String {
         text += &format!("  {name:<8}{help}\n");
     }
     text
+}
+
+/// The random cases of every op against its oracle, on the CPU and on a GPU.
+fn fuzz(arguments: &[String]) -> Outcome {
+    let (mut cases, mut op) = ("1000", "");
+    for pair in arguments.chunks(2) {
+        match pair {
+            [flag, n] if flag == "--cases" && n.parse::<u32>().is_ok_and(|n| n > 0) => cases = n,
+            [flag, name] if flag == "--op" => op = name,
+            _ => return Err(format!("cannot read {pair:?}; give --cases N or --op NAME")),
+        }
+    }
+    adapter::ensure()?;
+    let tests = cargo(&["test", "--release", "--test", "ops", "random_cases", "--", "--nocapture"]);
+    tests.env("GABOR_REQUIRE_GPU", "1").env("GABOR_CASES", cases).env("GABOR_OP", op).run()
 }
 
 fn test() -> Outcome {

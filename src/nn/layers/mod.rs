@@ -9,7 +9,7 @@ mod norm;
 mod pool;
 
 pub use activation::{Activation, Relu};
-pub use block::Sequential;
+pub use block::{AuxiliaryHead, Concat, Residual, Sequential, Shared};
 pub use conv::Conv2d;
 pub use dropout::Dropout;
 pub use linear::Linear;
