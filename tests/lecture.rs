@@ -88,7 +88,7 @@ fn max_pooling_of_four_by_four() {
         3.0, 2.0, 1.0, 0.0,
         1.0, 2.0, 3.0, 4.0,
     ];
-    let pool = MaxPool2d { window: [2; 2], stride: [2; 2], padding: [0; 4], ceil_mode: false };
+    let pool = MaxPool2d::new(2, 2);
     let case = Case::new("pool", pool, vec![Tensor::f32([1, 1, 4, 4], input).unwrap()]);
     let output = everywhere(&case);
     assert_eq!(output, Tensor::f32([1, 1, 2, 2], vec![6.0, 8.0, 3.0, 4.0]).unwrap());

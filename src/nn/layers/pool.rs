@@ -11,12 +11,7 @@ pub struct MaxPool2d(ops::pool::MaxPool2d);
 impl MaxPool2d {
     /// Windows of `window` by `window` pixels, side by side.
     pub fn new(window: usize) -> Self {
-        MaxPool2d(ops::pool::MaxPool2d {
-            window: [window; 2],
-            stride: [window; 2],
-            padding: [0; 4],
-            ceil_mode: false,
-        })
+        MaxPool2d(ops::pool::MaxPool2d::new(window, window))
     }
 
     /// Pixels between neighbouring windows; less than the window makes them overlap.
@@ -55,13 +50,7 @@ pub struct AvgPool2d(ops::pool::AvgPool2d);
 impl AvgPool2d {
     /// Windows of `window` by `window` pixels, side by side.
     pub fn new(window: usize) -> Self {
-        AvgPool2d(ops::pool::AvgPool2d {
-            window: [window; 2],
-            stride: [window; 2],
-            padding: [0; 4],
-            ceil_mode: false,
-            count_include_pad: true,
-        })
+        AvgPool2d(ops::pool::AvgPool2d::new(window, window))
     }
 
     /// Pixels between neighbouring windows; less than the window makes them overlap.
