@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
 /// Extents and offsets must stay below this, so that shaders can compute with 32-bit integers.
-const MAX_EXTENT: usize = i32::MAX as usize;
+pub(super) const MAX_EXTENT: usize = i32::MAX as usize;
 
 /// How far a kernel reaches, `(kernel - 1) * dilation + 1`, or `None` where that overflows.
 pub fn effective_kernel(kernel: usize, dilation: usize) -> Option<usize> {
@@ -107,7 +107,7 @@ impl Geometry {
 }
 
 /// The names of the two axes, for messages.
-const AXES: [&str; 2] = ["height", "width"];
+pub(super) const AXES: [&str; 2] = ["height", "width"];
 
 /// The extents of a convolution's output, or what is wrong. `shapes` go into the message.
 pub(super) fn output_extents(

@@ -10,9 +10,12 @@ mod forward;
 mod geometry;
 mod gpu;
 mod reference;
+mod transpose;
+mod transpose_cases;
 
 pub use backward::{Conv2dGradInput, Conv2dGradWeight};
 pub use geometry::effective_kernel;
+pub use transpose::{ConvTranspose2d, ConvTranspose2dGradInput, ConvTranspose2dGradWeight};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +81,12 @@ impl Conv2d {
 /// The ops of this folder.
 pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
 
-const CALLS: &[Call] = &[Call::op::<Conv2d>("conv2d", &["input", "weight", "bias?"], &["output"])];
+const INPUTS: &[&str] = &["input", "weight", "bias?"];
+
+const CALLS: &[Call] = &[
+    Call::op::<Conv2d>("conv2d", INPUTS, &["output"]),
+    Call::op::<ConvTranspose2d>("conv_transpose2d", INPUTS, &["output"]),
+];
 
 const OPS: &[Entry] = &[
     Entry {
@@ -105,5 +113,29 @@ const OPS: &[Entry] = &[
         cases: cases::grad_weight,
         random: cases::random_grad_weight,
         errors: cases::grad_weight_errors,
+    },
+    Entry {
+        name: "conv_transpose2d",
+        formula: "y[n,gO+o,i*s+u*d-p,j*s+v*d-p] = bias[gO+o] + sum of x[n,c,i,j] w[c,o,u,v]",
+        source: "Zeiler et al. 2010; Dumoulin & Visin 2016, chapter 4",
+        cases: transpose_cases::forward,
+        random: transpose_cases::random_forward,
+        errors: transpose_cases::forward_errors,
+    },
+    Entry {
+        name: "conv_transpose2d_grad_input",
+        formula: "grad_x[n,c,i,j] = sum_ouv grad_y[n,gO+o,i*s+u*d-p,j*s+v*d-p] w[c,o,u,v]",
+        source: "derived by hand",
+        cases: transpose_cases::grad_input,
+        random: transpose_cases::random_grad_input,
+        errors: transpose_cases::grad_input_errors,
+    },
+    Entry {
+        name: "conv_transpose2d_grad_weight",
+        formula: "grad_w[c,o,u,v] = sum_nij grad_y[n,gO+o,i*s+u*d-p,j*s+v*d-p] x[n,c,i,j]",
+        source: "derived by hand",
+        cases: transpose_cases::grad_weight,
+        random: transpose_cases::random_grad_weight,
+        errors: transpose_cases::grad_weight_errors,
     },
 ];

@@ -1,16 +1,17 @@
 //! Kernels of the forward pass.
 
-use super::{LEAST_ROWS, Share, bind, im2col, ranked, shares, tiles};
+use super::{LEAST_ROWS, Share, bind, bind_bias, im2col, ranked, shares, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
 
 pub(in crate::ops::conv) fn variants(
+    op: &'static str,
     g: &Geometry,
     has_bias: bool,
     adapter: &Adapter,
 ) -> Result<Vec<Variant>> {
-    let shares = shares("conv2d", g, adapter, g.depth())?;
+    let shares = shares(op, g, adapter, g.depth())?;
     let im2col = im2col::forward(g, has_bias, adapter)?;
     let plain = [direct(g, has_bias, &shares), tiled(g, has_bias, &shares)];
     Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, im2col, plain))
@@ -21,11 +22,7 @@ fn operands(dispatch: Dispatch, g: &Geometry, has_bias: bool, share: &Share) -> 
     let dispatch = bind(dispatch, "weight", Operand::Input(1), share.weights(g));
     let dispatch = bind(dispatch, "output", Operand::Output(0), share.output(g));
     let dispatch = dispatch.constant("BIAS", has_bias).params(&share.params(g));
-    match has_bias {
-        true => dispatch.bind("bias", Operand::Input(2)),
-        // Something must be bound; it is not read.
-        false => bind(dispatch, "bias", Operand::Input(1), share.weights(g)),
-    }
+    bind_bias(dispatch, has_bias, Operand::Input(1), share.weights(g))
 }
 
 fn direct(g: &Geometry, has_bias: bool, shares: &[Share]) -> Variant {

@@ -8,9 +8,13 @@ use crate::ops::conv::geometry::Geometry;
 use crate::ops::reduce::parts::add_parts;
 use crate::tensor::TensorType;
 
-pub(in crate::ops::conv) fn variants(g: &Geometry, adapter: &Adapter) -> Result<Vec<Variant>> {
+pub(in crate::ops::conv) fn variants(
+    op: &'static str,
+    g: &Geometry,
+    adapter: &Adapter,
+) -> Result<Vec<Variant>> {
     let im2col = im2col::grad_weight(g, adapter)?;
-    let plain = [direct(g, adapter)?, tiled(g, adapter)?];
+    let plain = [direct(op, g, adapter)?, tiled(op, g, adapter)?];
     Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, im2col, plain))
 }
 
@@ -21,18 +25,18 @@ fn parts(wanted: usize, each: usize, terms: usize) -> usize {
 }
 
 /// One invocation a weight and part; a part is some rows of the output.
-fn direct(g: &Geometry, adapter: &Adapter) -> Result<Variant> {
+fn direct(op: &'static str, g: &Geometry, adapter: &Adapter) -> Result<Variant> {
     const THREADS: usize = 1 << 16;
     let wanted = parts(THREADS, g.outputs() * g.depth(), g.batch * g.output[0]);
     let dispatch = |share: &Share, parts: usize| {
         Dispatch::new(shader!("conv/grad_weight_direct.wgsl"))
             .threads(parts * share.channels() * g.depth())
     };
-    in_parts("direct", g, adapter, wanted, g.output[0], dispatch)
+    in_parts(["direct", op], g, adapter, wanted, g.output[0], dispatch)
 }
 
 /// One workgroup a tile of weights and part; a part is some pixels of the output.
-fn tiled(g: &Geometry, adapter: &Adapter) -> Result<Variant> {
+fn tiled(op: &'static str, g: &Geometry, adapter: &Adapter) -> Result<Variant> {
     const WORKGROUPS: usize = 512;
     // Shorter parts would spend their time on writing and reading the sums.
     const LEAST_PIXELS: usize = 128;
@@ -43,13 +47,13 @@ fn tiled(g: &Geometry, adapter: &Adapter) -> Result<Variant> {
         Dispatch::new(shader!("conv/grad_weight_tiled.wgsl"))
             .groups(parts * share.groups.len() * tiles(share.outputs.len(), g.depth()))
     };
-    in_parts("tiled", g, adapter, wanted, pixels, dispatch)
+    in_parts(["tiled", op], g, adapter, wanted, pixels, dispatch)
 }
 
 /// Sums over `wanted` parts of the images, each of which has `image_terms` terms, and the sum of the
 /// parts. `dispatch` says how a number of parts of a share are computed.
 fn in_parts(
-    name: &'static str,
+    [name, op]: [&'static str; 2],
     g: &Geometry,
     adapter: &Adapter,
     wanted: usize,
@@ -59,7 +63,7 @@ fn in_parts(
     // The workspace holds at least one output channel of every part.
     let most = (adapter.max_binding_elements() / 2 / g.depth()).max(1);
     let wanted = wanted.min(most);
-    let shares = shares("conv2d_grad_weight", g, adapter, g.depth() * wanted)?;
+    let shares = shares(op, g, adapter, g.depth() * wanted)?;
     let mut dispatches = vec![];
     let mut workspace = 0;
     for share in &shares {

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Params, Share, bind};
+use super::{Params, Share, bind, bind_bias};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -95,11 +95,14 @@ impl Steps {
     }
 
     /// Folds columns back into the images and groups of a share of output 0.
-    fn fold(&mut self, g: &Geometry, share: &Share, layout: Layout) {
+    fn fold(&mut self, g: &Geometry, share: &Share, layout: Layout, has_bias: bool) {
         let channels = share.groups.len() * g.group_inputs;
+        let columns = 0..extent(layout, share);
         let dispatch = Dispatch::new(shader!("conv/col2im.wgsl"))
+            .constant("BIAS", has_bias)
             .constant("DILATED", g.dilation != [1, 1])
-            .bind_range("columns", Operand::Workspace(COLUMNS), 0..extent(layout, share));
+            .bind_range("columns", Operand::Workspace(COLUMNS), columns.clone());
+        let dispatch = bind_bias(dispatch, has_bias, Operand::Workspace(COLUMNS), columns);
         let dispatch = bind(dispatch, "grad_input", Operand::Output(0), share.input(g))
             .params(&layout.params(share.params(g)))
             .threads(share.images.len() * channels * g.input_pixels());
@@ -198,7 +201,11 @@ pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Result
 }
 
 /// `columns = weight^T * grad_output`, folded, where the columns fit the adapter.
-pub(super) fn grad_input(g: &Geometry, adapter: &Adapter) -> Result<Option<Variant>> {
+pub(super) fn grad_input(
+    g: &Geometry,
+    has_bias: bool,
+    adapter: &Adapter,
+) -> Result<Option<Variant>> {
     let Some(shares) = shares(g, adapter) else { return Ok(None) };
     let mut steps = Steps::default();
     for share in &shares {
@@ -210,11 +217,16 @@ pub(super) fn grad_input(g: &Geometry, adapter: &Adapter) -> Result<Option<Varia
                 outputs(g, share, group, Operand::Input(0)),
                 columns(g, share, group, layout, Operand::Output(0)),
             );
-            steps.product(&problem.batch(share.images.len()), adapter)?;
+            let bias = (has_bias && g.is_pointwise()).then(|| Bias {
+                operand: Operand::Input(2),
+                offset: group * g.group_inputs,
+                axis: BiasAxis::Row,
+            });
+            steps.product(&problem.batch(share.images.len()).bias(bias), adapter)?;
         }
         if !g.is_pointwise() {
             steps.needs(COLUMNS, extent(layout, share));
-            steps.fold(g, share, layout);
+            steps.fold(g, share, layout, has_bias);
         }
     }
     Ok(Some(steps.variant()))

@@ -172,6 +172,14 @@ fn bind(dispatch: Dispatch, name: &'static str, operand: Operand, range: Range<u
     dispatch.bind_range(name, operand, aligned(range).0)
 }
 
+/// Binds input 2 as the bias; without one, something that the kernel reads anyway.
+fn bind_bias(dispatch: Dispatch, has_bias: bool, other: Operand, range: Range<usize>) -> Dispatch {
+    match has_bias {
+        true => dispatch.bind("bias", Operand::Input(2)),
+        false => bind(dispatch, "bias", other, range),
+    }
+}
+
 /// The side of the tiles of `shaders/lib/conv_tile.wgsl`.
 const TILE: usize = 64;
 
