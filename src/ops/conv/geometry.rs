@@ -97,6 +97,11 @@ impl Geometry {
             .fold(2 * self.batch as u64, |product, &n| product.saturating_mul(n as u64))
     }
 
+    /// Whether each channel is convolved by itself.
+    pub fn is_depthwise(&self) -> bool {
+        self.group_inputs == 1 && self.groups > 1
+    }
+
     /// Whether the columns of the matrix product are the input itself.
     pub fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1]

@@ -4,6 +4,7 @@ pub(super) mod forward;
 pub(super) mod grad_input;
 pub(super) mod grad_weight;
 mod im2col;
+pub(super) mod local;
 
 use std::ops::Range;
 
@@ -45,6 +46,7 @@ struct Params {
     column_image: u32,
     column_group: u32,
     column_row: u32,
+    bias_start: u32,
 }
 
 /// The share of one dispatch: some images and some output channels. Several groups are taken only
