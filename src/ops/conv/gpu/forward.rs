@@ -1,6 +1,6 @@
 //! Kernels of the forward pass.
 
-use super::{LEAST_ROWS, Share, bind, bind_bias, im2col, ranked, shares, tiles};
+use super::{Choices, LEAST_ROWS, Share, bind, bind_bias, im2col, ranked, shares, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -13,8 +13,25 @@ pub(in crate::ops::conv) fn variants(
 ) -> Result<Vec<Variant>> {
     let shares = shares(op, g, adapter, g.depth())?;
     let im2col = im2col::forward(g, has_bias, adapter)?;
-    let plain = [direct(g, has_bias, &shares), tiled(g, has_bias, &shares)];
-    Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, im2col, plain))
+    let choices = Choices {
+        direct: direct(g, has_bias, &shares),
+        tiled: tiled(g, has_bias, &shares),
+        im2col,
+        depthwise: g.is_depthwise().then(|| depthwise(g, has_bias, &shares)),
+    };
+    Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, choices))
+}
+
+fn depthwise(g: &Geometry, has_bias: bool, shares: &[Share]) -> Variant {
+    let dispatch = |share: &Share| {
+        let dispatch = Dispatch::new(shader!("conv/depthwise.wgsl"))
+            .constant("KERNEL_HEIGHT", g.kernel[0] as u32)
+            .constant("KERNEL_WIDTH", g.kernel[1] as u32);
+        let quads = g.output[0] * g.output[1].div_ceil(4);
+        operands(dispatch, g, has_bias, share)
+            .threads(share.images.len() * share.channels() * quads)
+    };
+    Variant::new("depthwise", shares.iter().map(dispatch).collect())
 }
 
 fn operands(dispatch: Dispatch, g: &Geometry, has_bias: bool, share: &Share) -> Dispatch {

@@ -1,6 +1,6 @@
 //! Kernels of the input's gradient.
 
-use super::{LEAST_ROWS, Params, Share, bind, bind_bias, im2col, ranked, shares, tiles};
+use super::{Choices, LEAST_ROWS, Params, Share, bind, bind_bias, im2col, ranked, shares, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -14,10 +14,29 @@ pub(in crate::ops::conv) fn variants(
 ) -> Result<Vec<Variant>> {
     let shares = shares(op, g, adapter, g.depth())?;
     let im2col = im2col::grad_input(g, has_bias, adapter)?;
-    let plain = [direct(g, has_bias, &shares), tiled(g, has_bias, &shares)];
+    let choices = Choices {
+        direct: direct(g, has_bias, &shares),
+        tiled: tiled(g, has_bias, &shares),
+        im2col,
+        depthwise: g.is_depthwise().then(|| depthwise(g, has_bias, &shares)),
+    };
     // Of the windows that a tile looks at, all but one in stride_height * stride_width do not exist.
     let fills_tiles = g.stride == [1, 1] && g.group_inputs >= LEAST_ROWS;
-    Ok(ranked(g, adapter, fills_tiles, im2col, plain))
+    Ok(ranked(g, adapter, fills_tiles, choices))
+}
+
+fn depthwise(g: &Geometry, has_bias: bool, shares: &[Share]) -> Variant {
+    let dispatch = |share: &Share| {
+        let dispatch = Dispatch::new(shader!("conv/depthwise_grad_input.wgsl"))
+            .constant("KERNEL_HEIGHT", g.kernel[0] as u32)
+            .constant("KERNEL_WIDTH", g.kernel[1] as u32)
+            .constant("STRIDE_HEIGHT", g.stride[0] as u32)
+            .constant("STRIDE_WIDTH", g.stride[1] as u32);
+        let quads = g.input[0] * g.input[1].div_ceil(4);
+        operands(dispatch, g, has_bias, share)
+            .threads(share.images.len() * share.groups.len() * quads)
+    };
+    Variant::new("depthwise", shares.iter().map(dispatch).collect())
 }
 
 fn operands(dispatch: Dispatch, g: &Geometry, has_bias: bool, share: &Share) -> Dispatch {

@@ -1,7 +1,7 @@
 //! Kernels of the weight's gradient: sums over parts of the batch and the image, then the sum of the
 //! parts, in order.
 
-use super::{LEAST_ROWS, Params, Share, bind, im2col, ranked, shares, tiles};
+use super::{Choices, LEAST_ROWS, Params, Share, bind, im2col, ranked, shares, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -13,9 +13,38 @@ pub(in crate::ops::conv) fn variants(
     g: &Geometry,
     adapter: &Adapter,
 ) -> Result<Vec<Variant>> {
-    let im2col = im2col::grad_weight(g, adapter)?;
-    let plain = [direct(op, g, adapter)?, tiled(op, g, adapter)?];
-    Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, im2col, plain))
+    let choices = Choices {
+        direct: direct(op, g, adapter)?,
+        tiled: tiled(op, g, adapter)?,
+        im2col: im2col::grad_weight(g, adapter)?,
+        depthwise: g.is_depthwise().then(|| depthwise(op, g, adapter)).transpose()?,
+    };
+    let mut variants = ranked(g, adapter, g.group_outputs >= LEAST_ROWS, choices);
+    if let Some(pointwise) = im2col::pointwise_grad_weight(g, adapter)? {
+        // One product an image is more to write than the images where these are small.
+        let is_small = g.output_pixels() * (g.group_outputs + g.group_inputs)
+            < g.group_outputs * g.group_inputs;
+        variants.insert(usize::from(is_small), pointwise);
+    }
+    Ok(variants)
+}
+
+/// One workgroup an output, block of taps and part; a part is some rows of the output.
+fn depthwise(op: &'static str, g: &Geometry, adapter: &Adapter) -> Result<Variant> {
+    const WORKGROUPS: usize = 1024;
+    // Pixels, for 64 threads.
+    const LEAST_PIXELS: usize = 512;
+    let taps = g.taps().min(16);
+    let blocks = g.taps().div_ceil(taps);
+    let rows = g.batch * g.output[0];
+    let least_rows = LEAST_PIXELS.div_ceil(g.output[1]);
+    let wanted = parts(WORKGROUPS, g.outputs() * blocks, rows.div_ceil(least_rows));
+    let dispatch = |share: &Share, parts: usize| {
+        Dispatch::new(shader!("conv/depthwise_grad_weight.wgsl"))
+            .constant("TAPS", taps as u32)
+            .groups(parts * share.channels() * blocks)
+    };
+    in_parts(["depthwise", op], g, adapter, wanted, g.output[0], dispatch)
 }
 
 /// How many parts a sum of `terms` is cut into, so that at least about `wanted` workgroups or threads

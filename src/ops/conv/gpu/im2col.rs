@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
 use crate::ops::gemm::gpu::{Bias, BiasAxis, Problem, Stored};
-use crate::ops::reduce::parts::fitting;
+use crate::ops::reduce::parts::{add_parts, fitting};
 use crate::tensor::TensorType;
 
 /// The workspaces: columns, gradients of the output in rows, partial products.
@@ -109,9 +109,9 @@ impl Steps {
         self.dispatches.push(dispatch);
     }
 
-    fn variant(self) -> Variant {
+    fn variant(self, name: &'static str) -> Variant {
         let workspace = self.workspace.map(|elements| TensorType::f32([elements.max(1)]));
-        Variant { name: "im2col", dispatches: self.dispatches, workspace: workspace.into() }
+        Variant { name, dispatches: self.dispatches, workspace: workspace.into() }
     }
 }
 
@@ -173,6 +173,11 @@ fn weight(g: &Geometry, group: usize, operand: Operand) -> Stored {
     Stored::rows(operand, g.depth()).at(group * g.group_outputs * g.depth())
 }
 
+/// What products of images with weights are called, by whether the images must be unfolded.
+fn name(g: &Geometry) -> &'static str {
+    if g.is_pointwise() { "pointwise" } else { "im2col" }
+}
+
 /// `output = weight * columns + bias`, where the columns fit the adapter.
 pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Result<Option<Variant>> {
     let Some(shares) = shares(g, adapter) else { return Ok(None) };
@@ -197,7 +202,7 @@ pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Result
             steps.product(&problem.batch(share.images.len()).bias(bias), adapter)?;
         }
     }
-    Ok(Some(steps.variant()))
+    Ok(Some(steps.variant(name(g))))
 }
 
 /// `columns = weight^T * grad_output`, folded, where the columns fit the adapter.
@@ -229,7 +234,7 @@ pub(super) fn grad_input(
             steps.fold(g, share, layout, has_bias);
         }
     }
-    Ok(Some(steps.variant()))
+    Ok(Some(steps.variant(name(g))))
 }
 
 /// `grad_weight = grad_output * columns^T`, each with the pixels of several images side by side, where
@@ -275,5 +280,38 @@ pub(super) fn grad_weight(g: &Geometry, adapter: &Adapter) -> Result<Option<Vari
         };
         steps.product(&problem.batch(share.groups.len()), adapter)?;
     }
-    Ok(Some(steps.variant()))
+    Ok(Some(steps.variant("im2col")))
+}
+
+/// `grad_weight = sum over images of grad_output * input^T` for a pointwise convolution: a product an
+/// image, read where they lie, and the sum of the products in order.
+pub(super) fn pointwise_grad_weight(g: &Geometry, adapter: &Adapter) -> Result<Option<Variant>> {
+    const PRODUCTS: usize = COLUMNS;
+    let weights = g.group_outputs * g.depth();
+    let most = adapter.max_binding_elements() / weights;
+    if !g.is_pointwise() || most == 0 || g.groups > MOST_GROUPS {
+        return Ok(None);
+    }
+    let mut steps = Steps::default();
+    for images in pieces(g.batch, most) {
+        steps.needs(PRODUCTS, images.len() * weights);
+        for group in 0..g.groups {
+            let share = Share {
+                images: images.clone(),
+                groups: group..group + 1,
+                outputs: 0..g.group_outputs,
+            };
+            let layout = Layout::by_image(g, 1);
+            let problem = Problem::new(
+                [g.group_outputs, g.depth(), g.output_pixels()],
+                outputs(g, &share, group, Operand::Input(1)),
+                columns(g, &share, group, layout, Operand::Input(0)).transposed_if(true),
+                Stored::rows(Operand::Workspace(PRODUCTS), g.depth()).batched(weights),
+            );
+            steps.product(&problem.batch(images.len()), adapter)?;
+            let range = share.weights(g);
+            steps.dispatches.push(add_parts(PRODUCTS, images.len(), &range, images.start > 0));
+        }
+    }
+    Ok(Some(steps.variant("pointwise")))
 }

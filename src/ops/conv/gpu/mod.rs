@@ -193,21 +193,26 @@ fn tiles(rows: usize, columns: usize) -> usize {
     rows.div_ceil(TILE) * columns.div_ceil(TILE)
 }
 
-/// The variants, best guess first. `plain` are the direct and the tiled one; `fills_tiles` says
-/// whether the tiles of the latter would be mostly of use.
-fn ranked(
-    g: &Geometry,
-    adapter: &Adapter,
-    fills_tiles: bool,
+/// The kernels that a convolution is offered.
+struct Choices {
+    direct: Variant,
+    tiled: Variant,
+    /// Where the adapter can hold the columns; pointwise convolutions need none.
     im2col: Option<Variant>,
-    [direct, tiled]: [Variant; 2],
-) -> Vec<Variant> {
+    /// Where each channel is convolved by itself.
+    depthwise: Option<Variant>,
+}
+
+/// The variants, best guess first. `fills_tiles` says whether the tiles of the tiled one would be
+/// mostly of use.
+fn ranked(g: &Geometry, adapter: &Adapter, fills_tiles: bool, choices: Choices) -> Vec<Variant> {
+    let Choices { direct, tiled, im2col, depthwise } = choices;
     let (direct, tiled) = (Some(direct), Some(tiled));
     // With few channels a group, most of a product's block would be past the edge.
     let is_thin = g.groups > 1 && g.group_outputs.min(g.group_inputs) < 8;
     let ranked = if is_thin {
         [direct, im2col, tiled]
-    } else if !fills_tiles {
+    } else if !fills_tiles || g.is_pointwise() {
         [im2col, direct, tiled]
     } else if adapter.is_software() {
         // Workgroup memory is slow there.
@@ -215,5 +220,5 @@ fn ranked(
     } else {
         [tiled, im2col, direct]
     };
-    ranked.into_iter().flatten().collect()
+    depthwise.into_iter().chain(ranked.into_iter().flatten()).collect()
 }
