@@ -150,7 +150,7 @@ fn convolution_is_a_matrix_product() {
 #[test]
 fn sharing_saves_weights() {
     let image = [1, 1000, 1000];
-    let filter = Conv2d::new(1, 10).padding_sides([4, 5, 4, 5]).no_bias();
+    let filter = Conv2d::new(1, 10).padding([4, 5, 4, 5]).no_bias();
     let summary = Model::new("shared", image).with(filter).summary(1).unwrap();
     let layer = &summary.layers[0];
     assert_eq!(layer.output.per_sample(), 1_000_000);

@@ -135,11 +135,27 @@ impl<'a> Builder<'a> {
         init: Init,
     ) -> Result<Value> {
         let shape = shape.into();
-        let path = self.graph.layer_path();
-        let name = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         let outputs = shape.dims().first().copied().unwrap_or(1);
         let receptive: usize = shape.dims().iter().skip(2).product();
         let fans = (shape.per_sample(), outputs * receptive);
+        self.parameter_of_fans(name, role, shape, init, fans)
+    }
+
+    /// A trainable value of the layer under construction, with the numbers of inputs that feed an
+    /// output and of outputs that an input feeds, for [`Init`].
+    ///
+    /// Errors where the layer has a parameter of that name already.
+    pub fn parameter_of_fans(
+        &mut self,
+        name: &str,
+        role: Role,
+        shape: impl Into<Shape>,
+        init: Init,
+        fans: (usize, usize),
+    ) -> Result<Value> {
+        let shape = shape.into();
+        let path = self.graph.layer_path();
+        let name = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         init.check().map_err(|e| e.in_layer(&path))?;
         let (seed, drawn) = (self.seed, name.clone());
         let ty = TensorType::f32(shape);

@@ -10,7 +10,8 @@ mod model;
 pub use builder::{Builder, Mode, Parameter, Role};
 pub use init::Init;
 pub use layers::{
-    Activation, AvgPool2d, Conv2d, Dropout, Linear, Lrn, MaxPool2d, Relu, Sequential,
+    Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, Conv2d, ConvTranspose2d, Dropout,
+    GlobalAvgPool2d, GlobalMaxPool2d, Linear, Local2d, Lrn, MaxPool2d, Relu, Sequential,
 };
 pub use model::{Forward, LayerSummary, Model, Summary};
 
