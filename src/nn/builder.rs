@@ -179,6 +179,11 @@ impl<'a> Builder<'a> {
         Ok((counter, self.random_layers))
     }
 
+    /// `error`, with the layer under construction in front.
+    pub fn located(&self, error: Error) -> Error {
+        error.in_layer(&self.graph.layer_path())
+    }
+
     /// An error about the layer under construction.
     pub fn fault(&self, setting: &'static str, value: impl ToString, remedy: &str) -> Error {
         Error::setting(setting, value, remedy).in_layer(&self.graph.layer_path())

@@ -41,7 +41,7 @@ pub struct ConvTranspose2d {
 pub struct Local2d {
     outputs: usize,
     kernel: [usize; 2],
-    op: ops::conv::Conv2d,
+    op: ops::conv::LocallyConnected2d,
     start: Start,
 }
 
@@ -228,24 +228,24 @@ impl Local2d {
     /// `outputs` filters of `kernel` pixels at each place, at stride 1 without padding.
     pub fn new(outputs: usize, kernel: impl Into<Axes>) -> Self {
         let kernel = kernel.into().0;
-        Local2d { outputs, kernel, op: ops::conv::Conv2d::default(), start: START }
+        Local2d { outputs, kernel, op: Default::default(), start: START }
     }
 
     /// Pixels between neighbouring windows.
     pub fn stride(mut self, stride: impl Into<Axes>) -> Self {
-        self.op.stride = stride.into().0;
+        self.op.0.stride = stride.into().0;
         self
     }
 
     /// Zero pixels on all sides, vertically and horizontally, or `[top, bottom, left, right]`.
     pub fn padding(mut self, padding: impl Into<Sides>) -> Self {
-        self.op.padding = padding.into().0;
+        self.op.0.padding = padding.into().0;
         self
     }
 
     /// The number of groups into which the channels are divided.
     pub fn groups(mut self, groups: usize) -> Self {
-        self.op.groups = groups;
+        self.op.0.groups = groups;
         self
     }
 
@@ -274,10 +274,11 @@ impl Layer for Local2d {
     }
 
     fn build(&self, builder: &mut Builder<'_>, input: Value) -> Result<Value> {
-        let channels = check(builder, input, self.outputs, self.op.groups, &[])?;
-        let ([height, width], group_inputs) = (self.kernel, channels / self.op.groups);
+        let channels = check(builder, input, self.outputs, self.op.0.groups, &[])?;
+        let ([height, width], group_inputs) = (self.kernel, channels / self.op.0.groups);
         let filter = [self.outputs, group_inputs, height, width];
-        let [rows, columns] = self.op.output_extents(builder.ty(input), &filter)?;
+        let extents = self.op.output_extents(builder.ty(input), filter);
+        let [rows, columns] = extents.map_err(|e| builder.located(e))?;
         let shape = [self.outputs, group_inputs, height, width, rows, columns];
         let fans = (group_inputs * height * width, self.outputs * height * width);
         let weight =
@@ -287,6 +288,6 @@ impl Layer for Local2d {
             let shape = [self.outputs, rows, columns];
             inputs.push(builder.parameter("bias", Role::Bias, shape, init)?);
         }
-        builder.add(ops::conv::LocallyConnected2d(self.op), &inputs)
+        builder.add(self.op, &inputs)
     }
 }

@@ -9,15 +9,6 @@ use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expe
 use crate::tensor::TensorType;
 
 impl Conv2d {
-    /// The extents of the output, `[height, width]`, of filters of shape `[outputs, channels /
-    /// groups, kernel height, kernel width]` on an input.
-    ///
-    /// Errors where they do not fit.
-    pub fn output_extents(&self, input: &TensorType, weight: &[usize; 4]) -> Result<[usize; 2]> {
-        let weight = TensorType::f32(*weight);
-        Ok(self.geometry(self.name(), input, &weight)?.output)
-    }
-
     /// The geometry of a convolution of `input` with `weight`, for `op`'s messages.
     pub(super) fn geometry(
         &self,

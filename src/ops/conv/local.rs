@@ -135,6 +135,18 @@ fn forward_geometry(conv: &Conv2d, types: &Types) -> Geometry {
     accepted(conv, types.input(0), types.input(1), types.output(0))
 }
 
+impl LocallyConnected2d {
+    /// The extents of the output, `[height, width]`, on `input` of filters of shape `[outputs,
+    /// channels / groups, kernel height, kernel width]`: the weight's last two.
+    ///
+    /// Errors where they do not fit.
+    pub fn output_extents(&self, input: &TensorType, filters: [usize; 4]) -> Result<[usize; 2]> {
+        let weight = TensorType::f32(filters);
+        let inputs = [input.clone(), weight];
+        Ok(geometry(self.name(), &self.0, &inputs, input, &inputs[1])?.output)
+    }
+}
+
 impl Op for LocallyConnected2d {
     fn name(&self) -> &'static str {
         "locally_connected2d"
