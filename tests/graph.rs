@@ -26,8 +26,13 @@ use gabor::tolerance::Tolerance;
 
 const LRN: Lrn = Lrn { size: 3, alpha: 0.3, beta: 0.75, k: 1.5, convention: AlphaConvention::Sum };
 /// Overlapping windows that keep the extents.
-const POOL: MaxPool2d =
-    MaxPool2d { window: [3; 2], stride: [1; 2], padding: [1; 4], ceil_mode: false };
+const POOL: MaxPool2d = MaxPool2d {
+    window: [3; 2],
+    stride: [1; 2],
+    padding: [1; 4],
+    dilation: [1; 2],
+    ceil_mode: false,
+};
 
 /// A state with normal values times `scale`.
 fn parameter(

@@ -88,7 +88,7 @@ fn max_pooling_of_four_by_four() {
         3.0, 2.0, 1.0, 0.0,
         1.0, 2.0, 3.0, 4.0,
     ];
-    let pool = MaxPool2d { window: [2; 2], stride: [2; 2], padding: [0; 4], ceil_mode: false };
+    let pool = MaxPool2d::new(2, 2);
     let case = Case::new("pool", pool, vec![Tensor::f32([1, 1, 4, 4], input).unwrap()]);
     let output = everywhere(&case);
     assert_eq!(output, Tensor::f32([1, 1, 2, 2], vec![6.0, 8.0, 3.0, 4.0]).unwrap());
@@ -150,7 +150,7 @@ fn convolution_is_a_matrix_product() {
 #[test]
 fn sharing_saves_weights() {
     let image = [1, 1000, 1000];
-    let filter = Conv2d::new(1, 10).padding_sides([4, 5, 4, 5]).no_bias();
+    let filter = Conv2d::new(1, 10).padding([4, 5, 4, 5]).no_bias();
     let summary = Model::new("shared", image).with(filter).summary(1).unwrap();
     let layer = &summary.layers[0];
     assert_eq!(layer.output.per_sample(), 1_000_000);

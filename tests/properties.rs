@@ -109,7 +109,7 @@ fn a_nan_logit_is_no_hit() {
 fn a_nan_passes_through_max_pooling_on_the_cpu() {
     let mut input = vec![1.0; 16];
     input[5] = f32::NAN;
-    let pool = MaxPool2d { window: [2; 2], stride: [2; 2], padding: [0; 4], ceil_mode: false };
+    let pool = MaxPool2d::new(2, 2);
     let outputs = run(&Device::cpu(), pool, vec![Tensor::f32([1, 1, 4, 4], input).unwrap()]);
     assert!(outputs[0].as_f32().unwrap()[0].is_nan());
     assert_eq!(outputs[0].as_f32().unwrap()[1..], [1.0; 3]);

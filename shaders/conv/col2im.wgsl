@@ -1,10 +1,12 @@
 // Folds columns back into images, each pixel the sum of what its windows hold of it:
 //     grad_input[n, g*C + c, h, w] = sum over u, v, i, j with h = i*stride + u*dilation - top and
 //         w = j*stride + v*dilation - left of columns[n, g, (c, u, v), (i, j)]
-// with C the channels of a group. The second half of the input's gradient by matrix products.
+// with C the channels of a group, and with BIAS bias[g*C + c] more. The second half of the input's
+// gradient, and of the transposed convolution, by matrix products.
 //
 // columns     element (n, g, r, p) at n * column_image + g * column_group + r * column_row + p, with n
 //             and g counted from the dispatch's first
+// bias        [channels], read only where BIAS
 // grad_input  [batch, channels, height, width]
 //
 // An invocation gathers one pixel, in the order of i and j. DILATED: whether a dilation may differ
@@ -13,12 +15,14 @@
 // import lib/index.wgsl
 // import lib/conv.wgsl
 
+const BIAS: bool = false;
 const DILATED: bool = true;
 const WIDTH: u32 = 64u;
 
 @group(0) @binding(0) var<storage, read> columns: array<f32>;
-@group(0) @binding(1) var<storage, read_write> grad_input: array<f32>;
-@group(0) @binding(2) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> bias: array<f32>;
+@group(0) @binding(2) var<storage, read_write> grad_input: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
 
 // The first window that reaches a place of the padded image.
 fn first_window(place: u32, reach: u32, stride: u32) -> u32 {
@@ -78,5 +82,8 @@ fn main(
         }
     }
     let channel = params.first_group * params.group_inputs + c;
+    if BIAS {
+        sum += bias[channel];
+    }
     grad_input[params.input_start + n * input_image() + channel * pixels + h * params.width + w] = sum;
 }

@@ -2,10 +2,12 @@
 //     grad_input[n, g*C + c, h, w] = sum over the outputs o of group g and over u, v, i, j with
 //         h = i*stride + u*dilation - top and w = j*stride + v*dilation - left
 //         of grad_output[n, o, i, j] * weight[o, c, u, v]
+// and with BIAS bias[g*C + c] more: the transposed convolution.
 // It follows the formula and is the kernel to read first.
 //
 // grad_output  [batch, outputs, rows, columns]
 // weight       [outputs, C, kernel_height, kernel_width]
+// bias         [channels], read only where BIAS
 // grad_input   [batch, channels, height, width]
 //
 // The dispatch takes the images and output channels that params names, and the input channels of their
@@ -15,12 +17,14 @@
 // import lib/index.wgsl
 // import lib/conv.wgsl
 
+const BIAS: bool = false;
 const WIDTH: u32 = 64u;
 
 @group(0) @binding(0) var<storage, read> grad_output: array<f32>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
-@group(0) @binding(2) var<storage, read_write> grad_input: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> grad_input: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(WIDTH)
 fn main(
@@ -68,6 +72,8 @@ fn main(
     let place = params.input_start + n * input_image() + channel * pixels + h * params.width + w;
     if params.accumulate != 0u {
         sum += grad_input[place];
+    } else if BIAS {
+        sum += bias[channel];
     }
     grad_input[place] = sum;
 }

@@ -3,9 +3,11 @@
 //     grad_input[c, (n, h, w)] = sum over k = (o, u, v) of weight[o, c, u, v] * grad_output[n, o, i, j]
 //         with h = i*stride + u*dilation - top and w = j*stride + v*dilation - left, where there are
 //         such i and j
+// and with BIAS bias[c] more: the transposed convolution.
 //
 // grad_output  [batch, outputs, rows, columns]
 // weight       [outputs, C, kernel_height, kernel_width]
+// bias         [channels], read only where BIAS
 // grad_input   [batch, channels, height, width]
 //
 // A workgroup of 256 threads computes 64 input channels of one group at 64 pixels, which may be of
@@ -19,12 +21,14 @@
 // import lib/conv.wgsl
 // import lib/conv_tile.wgsl
 
+const BIAS: bool = false;
 const STRIDED: bool = true;
 
 @group(0) @binding(0) var<storage, read> grad_output: array<f32>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
-@group(0) @binding(2) var<storage, read_write> grad_input: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> grad_input: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
 
 // The workgroup's first weight, and for each of the thread's columns the group's first output of its
 // image and the pixel's place in the padded image.
@@ -90,16 +94,20 @@ fn put(place: u32, is_past: bool, value: f32) {
     }
 }
 
-// Writes one channel; `place` is that of row 0.
-fn finish(row: u32, place: vec4<u32>, past: vec4<bool>, sum: vec4<f32>) {
+// Writes one channel; `channel` and `place` are those of row 0.
+fn finish(row: u32, channel: u32, place: vec4<u32>, past: vec4<bool>, sum: vec4<f32>) {
     if row >= params.group_inputs {
         return;
     }
+    var values = sum;
+    if BIAS && params.accumulate == 0u {
+        values += bias[channel + row];
+    }
     let at = place + row * params.height * params.width;
-    put(at.x, past.x, sum.x);
-    put(at.y, past.y, sum.y);
-    put(at.z, past.z, sum.z);
-    put(at.w, past.w, sum.w);
+    put(at.x, past.x, values.x);
+    put(at.y, past.y, values.y);
+    put(at.z, past.z, values.z);
+    put(at.w, past.w, values.w);
 }
 
 @compute @workgroup_size(256)
@@ -136,8 +144,8 @@ fn main(
     let row = first_row + thread / 16u * 4u;
     let channel = (params.first_group + g) * params.group_inputs;
     let place = params.input_start + n * input_image() + channel * pixels + p;
-    finish(row, place, past, sum[0]);
-    finish(row + 1u, place, past, sum[1]);
-    finish(row + 2u, place, past, sum[2]);
-    finish(row + 3u, place, past, sum[3]);
+    finish(row, channel, place, past, sum[0]);
+    finish(row + 1u, channel, place, past, sum[1]);
+    finish(row + 2u, channel, place, past, sum[2]);
+    finish(row + 3u, channel, place, past, sum[3]);
 }

@@ -42,6 +42,8 @@ struct Params {
     column_image: u32,
     column_group: u32,
     column_row: u32,
+    // Where a bias that differs from place to place starts in its binding.
+    bias_start: u32,
 }
 
 // The elements of one input image.

@@ -3,55 +3,18 @@
 // input   [planes, height, width], planes = batch * channels
 // output  [planes, output_height, output_width]
 //
-// Windows start at (y * STRIDE_HEIGHT - top, x * STRIDE_WIDTH - left) and are cut to the input. The
-// divisor is the number of positions in the window, with COUNT_PADDING those in the padding too. One
-// invocation computes one output element; `items` is the number of them.
+// Windows are cut to the input; lib/average.wgsl says what the divisor is. One invocation computes one
+// output element; `items` is the number of them.
 
 // import lib/index.wgsl
 // import lib/windows.wgsl
+// import lib/average.wgsl
 
 const WIDTH: u32 = 64u;
-const WINDOW_HEIGHT: u32 = 3u;
-const WINDOW_WIDTH: u32 = 3u;
-const STRIDE_HEIGHT: u32 = 2u;
-const STRIDE_WIDTH: u32 = 2u;
-const COUNT_PADDING: bool = true;
-
-struct Params {
-    items: u32,
-    height: u32,
-    width: u32,
-    output_height: u32,
-    output_width: u32,
-    top: u32,
-    left: u32,
-    bottom: u32,
-    right: u32,
-}
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;
 @group(0) @binding(1) var<storage, read_write> output: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
-
-fn divisor(window_row: u32, window_column: u32) -> f32 {
-    let rows = counted(
-        window_row * STRIDE_HEIGHT,
-        WINDOW_HEIGHT,
-        params.top,
-        params.height,
-        params.bottom,
-        COUNT_PADDING,
-    );
-    let columns = counted(
-        window_column * STRIDE_WIDTH,
-        WINDOW_WIDTH,
-        params.left,
-        params.width,
-        params.right,
-        COUNT_PADDING,
-    );
-    return f32(rows * columns);
-}
 
 @compute @workgroup_size(WIDTH)
 fn main(
@@ -66,18 +29,13 @@ fn main(
     let plane = output_row / params.output_height;
     let window_row = output_row - plane * params.output_height;
     let window_column = i - output_row * params.output_width;
-    // In padded coordinates, in which nothing is negative.
-    let y = window_row * STRIDE_HEIGHT;
-    let x = window_column * STRIDE_WIDTH;
-    let first_row = max(y, params.top) - params.top;
-    let end_row = min(y + WINDOW_HEIGHT - params.top, params.height);
-    let first_column = max(x, params.left) - params.left;
-    let end_column = min(x + WINDOW_WIDTH - params.left, params.width);
+    let rows = rows_of(window_row);
+    let columns = columns_of(window_column);
 
     let base = plane * params.height * params.width;
     var sum = 0.0;
-    for (var r = first_row; r < end_row; r++) {
-        for (var c = first_column; c < end_column; c++) {
+    for (var r = rows.x; r < rows.y; r++) {
+        for (var c = columns.x; c < columns.y; c++) {
             sum += input[base + r * params.width + c];
         }
     }

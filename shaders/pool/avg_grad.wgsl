@@ -3,56 +3,19 @@
 // grad_output  [planes, output_height, output_width], planes = batch * channels
 // grad_input   [planes, height, width]
 //
-// The divisor is the number of positions in the window, with COUNT_PADDING those in the padding too.
-// One invocation computes one element of grad_input, from the windows in row-major order: no
-// atomics, and the same sum every time. `items` is the number of elements.
-// Window and stride are constants, because divisions by an unknown number would take longest here.
+// lib/average.wgsl says what the divisor is. One invocation computes one element of grad_input, from
+// the windows in row-major order: no atomics, and the same sum every time. `items` is the number of
+// elements.
 
 // import lib/index.wgsl
 // import lib/windows.wgsl
+// import lib/average.wgsl
 
 const WIDTH: u32 = 64u;
-const WINDOW_HEIGHT: u32 = 3u;
-const WINDOW_WIDTH: u32 = 3u;
-const STRIDE_HEIGHT: u32 = 2u;
-const STRIDE_WIDTH: u32 = 2u;
-const COUNT_PADDING: bool = true;
-
-struct Params {
-    items: u32,
-    height: u32,
-    width: u32,
-    output_height: u32,
-    output_width: u32,
-    top: u32,
-    left: u32,
-    bottom: u32,
-    right: u32,
-}
 
 @group(0) @binding(0) var<storage, read> grad_output: array<f32>;
 @group(0) @binding(1) var<storage, read_write> grad_input: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
-
-fn divisor(window_row: u32, window_column: u32) -> f32 {
-    let rows = counted(
-        window_row * STRIDE_HEIGHT,
-        WINDOW_HEIGHT,
-        params.top,
-        params.height,
-        params.bottom,
-        COUNT_PADDING,
-    );
-    let columns = counted(
-        window_column * STRIDE_WIDTH,
-        WINDOW_WIDTH,
-        params.left,
-        params.width,
-        params.right,
-        COUNT_PADDING,
-    );
-    return f32(rows * columns);
-}
 
 @compute @workgroup_size(WIDTH)
 fn main(
@@ -65,10 +28,8 @@ fn main(
     }
     let row = i / params.width;
     let plane = row / params.height;
-    let y = row - plane * params.height + params.top;
-    let x = i - row * params.width + params.left;
-    let rows = covering(y, WINDOW_HEIGHT, STRIDE_HEIGHT, params.output_height);
-    let columns = covering(x, WINDOW_WIDTH, STRIDE_WIDTH, params.output_width);
+    let rows = windows_over_row(row - plane * params.height);
+    let columns = windows_over_column(i - row * params.width);
 
     let base = plane * params.output_height * params.output_width;
     var sum = 0.0;

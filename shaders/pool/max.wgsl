@@ -4,29 +4,16 @@
 // output   [planes, output_height, output_width]
 // indices  as output; row * width + column, the first in row-major order of equal values
 //
-// Windows start at (y * STRIDE_HEIGHT - top, x * STRIDE_WIDTH - left) and are cut to the input: the
-// host sees to it that none is cut to nothing. One invocation computes one output element; `items`
-// is the number of them. The indices save the backward pass from looking for the maxima again.
+// A NaN is larger than any number, and of several the last counts, as in PyTorch. Windows are cut to
+// the input: the host sees to it that none is cut to nothing. One invocation computes one output
+// element; `items` is the number of them. The indices save the backward pass from looking for the
+// maxima again.
 
 // import lib/index.wgsl
+// import lib/nan.wgsl
+// import lib/windows.wgsl
 
 const WIDTH: u32 = 64u;
-const WINDOW_HEIGHT: u32 = 3u;
-const WINDOW_WIDTH: u32 = 3u;
-const STRIDE_HEIGHT: u32 = 2u;
-const STRIDE_WIDTH: u32 = 2u;
-
-struct Params {
-    items: u32,
-    height: u32,
-    width: u32,
-    output_height: u32,
-    output_width: u32,
-    top: u32,
-    left: u32,
-    bottom: u32,
-    right: u32,
-}
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;
 @group(0) @binding(1) var<storage, read_write> output: array<f32>;
@@ -44,24 +31,22 @@ fn main(
     }
     let row = i / params.output_width;
     let plane = row / params.output_height;
-    // In padded coordinates, in which nothing is negative.
-    let y = (row - plane * params.output_height) * STRIDE_HEIGHT;
-    let x = (i - row * params.output_width) * STRIDE_WIDTH;
-    let first_row = max(y, params.top) - params.top;
-    let end_row = min(y + WINDOW_HEIGHT - params.top, params.height);
-    let first_column = max(x, params.left) - params.left;
-    let end_column = min(x + WINDOW_WIDTH - params.left, params.width);
+    let rows = rows_of(row - plane * params.output_height);
+    let columns = columns_of(i - row * params.output_width);
 
     let base = plane * params.height * params.width;
-    var index = first_row * params.width + first_column;
+    var index = rows.x * params.width + columns.x;
     var best = input[base + index];
-    for (var r = first_row; r < end_row; r++) {
-        for (var c = first_column; c < end_column; c++) {
+    var is_number = !is_nan(best);
+    for (var r = rows.x; r < rows.y; r += DILATION_HEIGHT) {
+        for (var c = columns.x; c < columns.y; c += DILATION_WIDTH) {
             let at = r * params.width + c;
             let value = input[base + at];
-            if value > best {
+            let is_value_nan = is_nan(value);
+            if is_value_nan || (is_number && value > best) {
                 best = value;
                 index = at;
+                is_number = !is_value_nan;
             }
         }
     }

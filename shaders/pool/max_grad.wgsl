@@ -4,30 +4,13 @@
 // grad_output  as indices
 // grad_input   [planes, height, width]
 //
-// One invocation computes one element of grad_input and looks only at the windows that cover it, in
-// row-major order: no atomics, and the same sum every time. `items` is the number of elements.
-// Window and stride are constants, because divisions by an unknown number would take longest here.
+// One invocation computes one element of grad_input and looks only at the windows that reach over it,
+// in row-major order: no atomics, and the same sum every time. `items` is the number of elements.
 
 // import lib/index.wgsl
 // import lib/windows.wgsl
 
 const WIDTH: u32 = 64u;
-const WINDOW_HEIGHT: u32 = 3u;
-const WINDOW_WIDTH: u32 = 3u;
-const STRIDE_HEIGHT: u32 = 2u;
-const STRIDE_WIDTH: u32 = 2u;
-
-struct Params {
-    items: u32,
-    height: u32,
-    width: u32,
-    output_height: u32,
-    output_width: u32,
-    top: u32,
-    left: u32,
-    bottom: u32,
-    right: u32,
-}
 
 @group(0) @binding(0) var<storage, read> indices: array<u32>;
 @group(0) @binding(1) var<storage, read> grad_output: array<f32>;
@@ -47,8 +30,8 @@ fn main(
     let plane = row / params.height;
     let y = row - plane * params.height;
     let x = i - row * params.width;
-    let rows = covering(y + params.top, WINDOW_HEIGHT, STRIDE_HEIGHT, params.output_height);
-    let columns = covering(x + params.left, WINDOW_WIDTH, STRIDE_WIDTH, params.output_width);
+    let rows = windows_over_row(y);
+    let columns = windows_over_column(x);
 
     let base = plane * params.output_height * params.output_width;
     let here = y * params.width + x;

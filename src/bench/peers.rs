@@ -246,9 +246,7 @@ impl Peer {
             }
             Kind::MaxPool => {
                 let x = random(&mut graph, "x", &[self.batch, 64, 55, 55])?;
-                let pool =
-                    MaxPool2d { window: [3; 2], stride: [2; 2], padding: [0; 4], ceil_mode: false };
-                let y = graph.add_all(pool, &[x])?[0];
+                let y = graph.add_all(MaxPool2d::new(3, 2), &[x])?[0];
                 let seed = ones(&graph.value(y).ty)?;
                 let seed = graph.state("gy", seed)?;
                 let gx = graph.gradients_from(&[(y, seed)], &[x])?[0];

@@ -11,11 +11,13 @@ use crate::kernel::{Constant, Shader};
 
 /// The files under `shaders/lib/`.
 const LIBRARY: &[Shader] = &[
+    crate::kernel::shader!("lib/average.wgsl"),
     crate::kernel::shader!("lib/conv.wgsl"),
     crate::kernel::shader!("lib/conv_tile.wgsl"),
     crate::kernel::shader!("lib/gemm.wgsl"),
     crate::kernel::shader!("lib/index.wgsl"),
     crate::kernel::shader!("lib/inverse_power.wgsl"),
+    crate::kernel::shader!("lib/nan.wgsl"),
     crate::kernel::shader!("lib/philox.wgsl"),
     crate::kernel::shader!("lib/windows.wgsl"),
 ];

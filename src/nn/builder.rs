@@ -162,6 +162,9 @@ impl<'a> Builder<'a> {
     /// Errors where the input's shape does not suit the layer.
     pub fn shared_layer(&mut self, name: &str, layer: &dyn Layer, input: Value) -> Result<Value> {
         let outer = self.graph.replace_layers(vec![]);
+        // Its own layers are numbered anew, so that they find their names again.
+        let inside = [format!("{name}/"), format!("{name}.")];
+        self.counts.retain(|key, _| inside.iter().all(|prefix| !key.starts_with(prefix)));
         let was_shared = std::mem::replace(&mut self.shared, true);
         let built = self.layer(Some(name), layer, input);
         self.shared = was_shared;
@@ -193,14 +196,30 @@ impl<'a> Builder<'a> {
         init: Init,
     ) -> Result<Value> {
         let shape = shape.into();
+        let outputs = shape.dims().first().copied().unwrap_or(1);
+        let receptive: usize = shape.dims().iter().skip(2).product();
+        let fans = (shape.per_sample(), outputs * receptive);
+        self.parameter_of_fans(name, role, shape, init, fans)
+    }
+
+    /// A trainable value of the layer under construction, with the numbers of inputs that feed an
+    /// output and of outputs that an input feeds, for [`Init`].
+    ///
+    /// Errors where the layer has a parameter of that name already and is not shared.
+    pub fn parameter_of_fans(
+        &mut self,
+        name: &str,
+        role: Role,
+        shape: impl Into<Shape>,
+        init: Init,
+        fans: (usize, usize),
+    ) -> Result<Value> {
+        let shape = shape.into();
         let path = self.graph.layer_path();
         let name = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         if let (true, Some(value)) = (self.shared, self.graph.find(&name)) {
             return self.known(value, shape);
         }
-        let outputs = shape.dims().first().copied().unwrap_or(1);
-        let receptive: usize = shape.dims().iter().skip(2).product();
-        let fans = (shape.per_sample(), outputs * receptive);
         init.check().map_err(|e| e.in_layer(&path))?;
         let (seed, drawn) = (self.seed, name.clone());
         let ty = TensorType::f32(shape);
@@ -233,6 +252,11 @@ impl<'a> Builder<'a> {
         self.counter = Some(counter);
         self.random_layers += 1;
         Ok((counter, self.random_layers))
+    }
+
+    /// `error`, with the layer under construction in front.
+    pub fn located(&self, error: Error) -> Error {
+        error.in_layer(&self.graph.layer_path())
     }
 
     /// An error about the layer under construction.

@@ -9,10 +9,7 @@ mod model;
 
 pub use builder::{Auxiliary, Builder, BuiltLayer, Mode, Parameter, Role};
 pub use init::Init;
-pub use layers::{
-    Activation, AuxiliaryHead, AvgPool2d, Concat, Conv2d, Dropout, Linear, Lrn, MaxPool2d, Relu,
-    Residual, Sequential, Shared,
-};
+pub use layers::*;
 pub use model::{Forward, LayerSummary, Model, Summary};
 
 use crate::error::Result;

@@ -1,5 +1,7 @@
 //! Models: an input size and the layers that follow.
 
+use std::collections::HashSet;
+
 use super::{Auxiliary, Builder, Layer, Mode, Parameter, Sequential};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Origin};
@@ -160,7 +162,11 @@ impl Model {
         self.layers.build(&mut builder, images)?;
         let (built, parameters) = (builder.layers().to_vec(), builder.parameters().to_vec());
         let elements = |value: Value| graph.value(value).ty.shape.per_sample() as u128;
+        let mut listed = HashSet::new();
         let layers = built.into_iter().filter_map(|layer| {
+            if !listed.insert(layer.path.clone()) {
+                return None;
+            }
             let is_own = |path: &str| path == layer.path;
             let own_parameters = parameters
                 .iter()

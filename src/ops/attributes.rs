@@ -30,3 +30,42 @@ pub fn sides<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[usize; 4], D
         },
     }
 }
+
+/// A number for each axis of an image, `[height, width]`; from one number for both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Axes(pub [usize; 2]);
+
+impl From<usize> for Axes {
+    fn from(both: usize) -> Self {
+        Axes([both; 2])
+    }
+}
+
+impl From<[usize; 2]> for Axes {
+    fn from(axes: [usize; 2]) -> Self {
+        Axes(axes)
+    }
+}
+
+/// A number for each side of an image, `[top, bottom, left, right]`; from one number for all, or from
+/// `[vertical, horizontal]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sides(pub [usize; 4]);
+
+impl From<usize> for Sides {
+    fn from(all: usize) -> Self {
+        Sides([all; 4])
+    }
+}
+
+impl From<[usize; 2]> for Sides {
+    fn from([vertical, horizontal]: [usize; 2]) -> Self {
+        Sides([vertical, vertical, horizontal, horizontal])
+    }
+}
+
+impl From<[usize; 4]> for Sides {
+    fn from(sides: [usize; 4]) -> Self {
+        Sides(sides)
+    }
+}

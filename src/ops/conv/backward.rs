@@ -116,7 +116,7 @@ impl Op for Conv2dGradInput {
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        gpu::grad_input::variants(&self.accepted(types), adapter)
+        gpu::grad_input::variants(self.name(), &self.accepted(types), false, adapter)
     }
 }
 
@@ -173,6 +173,6 @@ impl Op for Conv2dGradWeight {
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        gpu::grad_weight::variants(&self.accepted(types), adapter)
+        gpu::grad_weight::variants(self.name(), &self.accepted(types), adapter)
     }
 }

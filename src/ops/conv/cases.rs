@@ -51,6 +51,30 @@ fn samples() -> Vec<Sample> {
         sample("depthwise", [2, 9, 8, 5], 9, [3, 3], padded.groups(9)),
         sample("depthwise, two outputs a channel", [1, 5, 6, 7], 10, [3, 2], PLAIN.groups(5)),
         sample(
+            "depthwise, stride 2, 5x5, dilation",
+            [2, 6, 11, 14],
+            6,
+            [5, 5],
+            Conv2d { stride: [2, 2], padding: [2, 3, 4, 1], dilation: [1, 2], ..PLAIN.groups(6) },
+        ),
+        sample(
+            "depthwise, three outputs a channel, stride 3 by 1",
+            [5, 3, 9, 6],
+            9,
+            [2, 1],
+            Conv2d { stride: [3, 1], padding: [1; 4], ..PLAIN.groups(3) },
+        ),
+        sample("depthwise, many pixels", [3, 2, 30, 40], 2, [3, 3], padded.groups(2)),
+        sample("1x1 kernel, groups", [3, 16, 6, 4], 24, [1, 1], PLAIN.groups(2)),
+        sample("1x1 kernel, more channels than pixels", [3, 40, 2, 3], 36, [1, 1], PLAIN),
+        sample(
+            "kernel larger than the input, padded",
+            [2, 3, 2, 3],
+            4,
+            [5, 4],
+            Conv2d { padding: [2, 2, 1, 2], ..PLAIN },
+        ),
+        sample(
             "everything asymmetric",
             [2, 4, 13, 11],
             6,
@@ -146,6 +170,7 @@ impl Sample {
 
     fn random(draw: &mut Draw) -> Self {
         let groups = draw.pick(&[1, 1, 2, 3]);
+        let is_depthwise = draw.size(0, 3) == 0;
         let kernel = [draw.size(1, 5), draw.size(1, 5)];
         let conv = Conv2d {
             stride: [draw.size(1, 4), draw.size(1, 4)],
@@ -157,7 +182,7 @@ impl Sample {
         let reach = |axis: usize| (kernel[axis] - 1) * conv.dilation[axis] + 1;
         let input = [
             draw.size(1, 4),
-            groups * draw.size(1, 6),
+            if is_depthwise { groups } else { groups * draw.size(1, 6) },
             reach(0) + draw.size(0, 9),
             reach(1) + draw.size(0, 9),
         ];

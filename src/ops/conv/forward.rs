@@ -117,6 +117,6 @@ impl Op for Conv2d {
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        gpu::forward::variants(&self.accepted(types), types.inputs.len() == 3, adapter)
+        gpu::forward::variants(self.name(), &self.accepted(types), types.inputs.len() == 3, adapter)
     }
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
 /// Extents and offsets must stay below this, so that shaders can compute with 32-bit integers.
-const MAX_EXTENT: usize = i32::MAX as usize;
+pub(super) const MAX_EXTENT: usize = i32::MAX as usize;
 
 /// How far a kernel reaches, `(kernel - 1) * dilation + 1`, or `None` where that overflows.
 pub fn effective_kernel(kernel: usize, dilation: usize) -> Option<usize> {
@@ -97,6 +97,11 @@ impl Geometry {
             .fold(2 * self.batch as u64, |product, &n| product.saturating_mul(n as u64))
     }
 
+    /// Whether each channel is convolved by itself.
+    pub fn is_depthwise(&self) -> bool {
+        self.group_inputs == 1 && self.groups > 1
+    }
+
     /// Whether the columns of the matrix product are the input itself.
     pub fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1]
@@ -107,7 +112,7 @@ impl Geometry {
 }
 
 /// The names of the two axes, for messages.
-const AXES: [&str; 2] = ["height", "width"];
+pub(super) const AXES: [&str; 2] = ["height", "width"];
 
 /// The extents of a convolution's output, or what is wrong. `shapes` go into the message.
 pub(super) fn output_extents(

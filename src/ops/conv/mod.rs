@@ -9,10 +9,19 @@ mod cpu;
 mod forward;
 mod geometry;
 mod gpu;
+mod local;
+mod local_cases;
 mod reference;
+mod transpose;
+mod transpose_cases;
 
 pub use backward::{Conv2dGradInput, Conv2dGradWeight};
 pub use geometry::effective_kernel;
+pub use local::{
+    LocallyConnected2d, LocallyConnected2dGradBias, LocallyConnected2dGradInput,
+    LocallyConnected2dGradWeight,
+};
+pub use transpose::{ConvTranspose2d, ConvTranspose2dGradInput, ConvTranspose2dGradWeight};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +87,13 @@ impl Conv2d {
 /// The ops of this folder.
 pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
 
-const CALLS: &[Call] = &[Call::op::<Conv2d>("conv2d", &["input", "weight", "bias?"], &["output"])];
+const INPUTS: &[&str] = &["input", "weight", "bias?"];
+
+const CALLS: &[Call] = &[
+    Call::op::<Conv2d>("conv2d", INPUTS, &["output"]),
+    Call::op::<ConvTranspose2d>("conv_transpose2d", INPUTS, &["output"]),
+    Call::op::<LocallyConnected2d>("locally_connected2d", INPUTS, &["output"]),
+];
 
 const OPS: &[Entry] = &[
     Entry {
@@ -105,5 +120,62 @@ const OPS: &[Entry] = &[
         cases: cases::grad_weight,
         random: cases::random_grad_weight,
         errors: cases::grad_weight_errors,
+    },
+    Entry {
+        name: "conv_transpose2d",
+        formula: "y[n,gO+o,i*s+u*d-p,j*s+v*d-p] = bias[gO+o] + sum of x[n,c,i,j] w[c,o,u,v]",
+        source: "Zeiler et al. 2010; Dumoulin & Visin 2016, chapter 4",
+        cases: transpose_cases::forward,
+        random: transpose_cases::random_forward,
+        errors: transpose_cases::forward_errors,
+    },
+    Entry {
+        name: "conv_transpose2d_grad_input",
+        formula: "grad_x[n,c,i,j] = sum_ouv grad_y[n,gO+o,i*s+u*d-p,j*s+v*d-p] w[c,o,u,v]",
+        source: "derived by hand",
+        cases: transpose_cases::grad_input,
+        random: transpose_cases::random_grad_input,
+        errors: transpose_cases::grad_input_errors,
+    },
+    Entry {
+        name: "conv_transpose2d_grad_weight",
+        formula: "grad_w[c,o,u,v] = sum_nij grad_y[n,gO+o,i*s+u*d-p,j*s+v*d-p] x[n,c,i,j]",
+        source: "derived by hand",
+        cases: transpose_cases::grad_weight,
+        random: transpose_cases::random_grad_weight,
+        errors: transpose_cases::grad_weight_errors,
+    },
+    Entry {
+        name: "locally_connected2d",
+        formula: "y[n,o,i,j] = bias[o,i,j] + sum_cuv x[n,gC+c,i*s+u*d-p,j*s+v*d-p] w[o,c,u,v,i,j]",
+        source: "LeCun 1989; Krizhevsky 2011, cuda-convnet (local layers)",
+        cases: local_cases::forward,
+        random: local_cases::random_forward,
+        errors: local_cases::forward_errors,
+    },
+    Entry {
+        name: "locally_connected2d_grad_input",
+        formula: "grad_x[n,c,h,w] = sum over o, u, v, i, j with h = i*s+u*d-p, w = j*s+v*d-p of \
+                  grad_y[n,o,i,j] w[o,c,u,v,i,j]",
+        source: "derived by hand",
+        cases: local_cases::grad_input,
+        random: local_cases::random_grad_input,
+        errors: local_cases::grad_input_errors,
+    },
+    Entry {
+        name: "locally_connected2d_grad_weight",
+        formula: "grad_w[o,c,u,v,i,j] = sum_n grad_y[n,o,i,j] x[n,gC+c,i*s+u*d-p,j*s+v*d-p]",
+        source: "derived by hand",
+        cases: local_cases::grad_weight,
+        random: local_cases::random_grad_weight,
+        errors: local_cases::grad_weight_errors,
+    },
+    Entry {
+        name: "locally_connected2d_grad_bias",
+        formula: "grad_bias[o,i,j] = sum_n grad_y[n,o,i,j]",
+        source: "derived by hand",
+        cases: local_cases::grad_bias,
+        random: local_cases::random_grad_bias,
+        errors: local_cases::grad_bias_errors,
     },
 ];

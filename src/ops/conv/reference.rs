@@ -5,7 +5,7 @@ use crate::ops::Arrays;
 
 /// Calls `f(output, input, weight)` with the element indices of every product in the convolution:
 /// the output gets input times weight.
-fn each_product(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
+pub(super) fn each_product(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
     let ([height, width], [rows, columns], [kernel_height, kernel_width]) =
         (g.input, g.output, g.kernel);
     for n in 0..g.batch {

@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::windows::{Geometry, Windows};
-use super::{by_planes, planes_per_job};
+use super::{Work, by_planes, planes, planes_per_job};
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Operand, Variant};
+use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
 use crate::tensor::TensorType;
 
@@ -14,9 +14,10 @@ use crate::tensor::TensorType;
 /// Input: `[batch, channels, height, width]`; the output's extents are those of
 /// [`MaxPool2d`](super::MaxPool2d). Padding is 0. The sum is divided by the number of positions in
 /// the window: with `count_include_pad` those in the padding too, without it only those in the
-/// input. Positions beyond the padding, where `ceil_mode` lets windows reach, never count.
+/// input. Positions beyond the padding, where `ceil_mode` lets windows reach, never count. A
+/// `divisor_override` is divided by instead, whatever a window covers.
 ///
-/// A window of the whole plane makes it global average pooling.
+/// Errors as [`MaxPool2d`](super::MaxPool2d), and where the divisor is 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AvgPool2d {
     /// Height and width of a window.
@@ -29,6 +30,8 @@ pub struct AvgPool2d {
     pub ceil_mode: bool,
     /// Whether the divisor counts positions in the padding.
     pub count_include_pad: bool,
+    /// Divides the sums instead of the number of positions.
+    pub divisor_override: Option<u32>,
 }
 
 /// The gradient of [`AvgPool2d`]: each position gets a share of the gradient of every window that
@@ -42,13 +45,37 @@ pub struct AvgPool2dGrad {
 }
 
 impl AvgPool2d {
-    fn windows(&self) -> Windows {
-        let AvgPool2d { window, stride, padding, ceil_mode, .. } = *self;
-        Windows { window, stride, padding, ceil_mode }
+    /// Windows of `window` by `window`, `stride` apart, without padding.
+    pub fn new(window: usize, stride: usize) -> Self {
+        AvgPool2d {
+            window: [window; 2],
+            stride: [stride; 2],
+            padding: [0; 4],
+            ceil_mode: false,
+            count_include_pad: true,
+            divisor_override: None,
+        }
     }
 
-    /// The positions along `axis` that count for window `o`.
+    fn geometry(
+        &self,
+        op: &'static str,
+        inputs: &[TensorType],
+        input: [usize; 2],
+    ) -> Result<Geometry> {
+        if self.divisor_override == Some(0) {
+            let problem = "divisor_override must be at least 1";
+            return Err(Error::shape(op, inputs.iter().map(|t| &t.shape), problem));
+        }
+        let AvgPool2d { window, stride, padding, ceil_mode, .. } = *self;
+        Windows { window, stride, padding, dilation: [1; 2], ceil_mode }.on(op, inputs, input)
+    }
+
+    /// What the sums over window `o` are divided by along `axis`.
     fn counted(&self, g: &Geometry, axis: usize, o: usize) -> usize {
+        if let Some(divisor) = self.divisor_override {
+            return [1, divisor as usize][axis];
+        }
         if !self.count_include_pad {
             return g.covered(axis, o).len();
         }
@@ -91,8 +118,9 @@ impl AvgPool2d {
                             }
                         }
                     }
-                    let divisor = if self.count_include_pad { padded } else { inside.len() };
-                    visit(o, divisor as f64, &inside);
+                    let counted = if self.count_include_pad { padded } else { inside.len() };
+                    let divisor = self.divisor_override.map_or(counted as f64, f64::from);
+                    visit(o, divisor, &inside);
                     o += 1;
                 }
             }
@@ -108,9 +136,9 @@ impl Op for AvgPool2d {
     fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_inputs(self.name(), inputs, 1..=1)?;
         expect_f32(self.name(), inputs)?;
-        let [batch, channels, ..] = nchw(self.name(), &inputs[0])?;
-        let [height, width] = self.windows().on_tensor(self.name(), &inputs[0])?.output;
-        Ok(vec![TensorType::f32([batch, channels, height, width])])
+        let [_, _, height, width] = nchw(self.name(), &inputs[0])?;
+        let g = self.geometry(self.name(), inputs, [height, width])?;
+        Ok(vec![g.output_type(self.name(), &inputs[0])?])
     }
 
     fn cost(&self, types: &Types) -> Cost {
@@ -142,7 +170,7 @@ impl Op for AvgPool2d {
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
-        let Ok(g) = self.windows().on_tensor(self.name(), &io.types.inputs[0]) else { return };
+        let Ok(g) = self.accepted(io.types) else { return };
         let factors = &mut io.scratch[..g.output[1]];
         self.column_factors(&g, factors);
         let factors = &*factors;
@@ -154,21 +182,57 @@ impl Op for AvgPool2d {
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        let g = self.windows().on_tensor(self.name(), &types.inputs[0])?;
-        let planes = types.input(0)[0] * types.input(0)[1];
-        let operands = [
-            ("input", Operand::Input(0), g.input_plane()),
-            ("output", Operand::Output(0), g.output_plane()),
-        ];
-        let dispatch = |items| {
-            g.dispatch(crate::kernel::shader!("pool/avg.wgsl"), items)
-                .constant("COUNT_PADDING", self.count_include_pad)
-        };
-        by_planes(self.name(), adapter, planes, &operands, g.output_plane(), dispatch)
+        let g = self.accepted(types)?;
+        Ok(vec![variant(self.name(), self, &g, types, adapter)?])
     }
 }
 
+/// The average of every window, by a thread each. `pool` says what counts where the windows slide.
+pub(super) fn variant(
+    op: &'static str,
+    pool: &AvgPool2d,
+    g: &Geometry,
+    types: &Types,
+    adapter: &Adapter,
+) -> Result<Variant> {
+    let operands = [
+        ("input", Operand::Input(0), g.input_plane()),
+        ("output", Operand::Output(0), g.output_plane()),
+    ];
+    let dispatch = |items| pool.divides(g.dispatch(shader!("pool/avg.wgsl"), items));
+    let work = Work::Threads(g.output_plane());
+    by_planes(op, adapter, planes(types.input(0)), &operands, work, dispatch)
+}
+
+/// The gradient of every input element from the windows that cover it.
+pub(super) fn grad_variant(
+    op: &'static str,
+    pool: &AvgPool2d,
+    g: &Geometry,
+    types: &Types,
+    adapter: &Adapter,
+) -> Result<Variant> {
+    let operands = [
+        ("grad_output", Operand::Input(0), g.output_plane()),
+        ("grad_input", Operand::Output(0), g.input_plane()),
+    ];
+    let dispatch = |items| pool.divides(g.dispatch(shader!("pool/avg_grad.wgsl"), items));
+    let work = Work::Threads(g.input_plane());
+    by_planes(op, adapter, planes(types.input(0)), &operands, work, dispatch)
+}
+
 impl AvgPool2d {
+    fn accepted(&self, types: &Types) -> Result<Geometry> {
+        let [_, _, height, width] = nchw(self.name(), &types.inputs[0])?;
+        self.geometry(self.name(), &types.inputs, [height, width])
+    }
+
+    fn divides(&self, dispatch: Dispatch) -> Dispatch {
+        dispatch
+            .constant("COUNT_PADDING", self.count_include_pad)
+            .constant("DIVISOR", self.divisor_override.unwrap_or(0))
+    }
+
     fn plane(&self, g: &Geometry, factors: &[f32], input: &[f32], output: &mut [f32]) {
         let width = g.input[1];
         for (y, sums) in output.chunks_mut(g.output[1]).enumerate() {
@@ -212,7 +276,7 @@ fn add<const S: usize>(sums: &mut [f32], values: &[f32]) {
 
 impl AvgPool2dGrad {
     fn geometry(&self, inputs: &[TensorType]) -> Result<Geometry> {
-        self.pool.windows().on(self.name(), inputs, self.input)
+        self.pool.geometry(self.name(), inputs, self.input)
     }
 }
 
@@ -276,16 +340,7 @@ impl Op for AvgPool2dGrad {
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let g = self.geometry(&types.inputs)?;
-        let planes = types.input(0)[0] * types.input(0)[1];
-        let operands = [
-            ("grad_output", Operand::Input(0), g.output_plane()),
-            ("grad_input", Operand::Output(0), g.input_plane()),
-        ];
-        let dispatch = |items| {
-            g.dispatch(crate::kernel::shader!("pool/avg_grad.wgsl"), items)
-                .constant("COUNT_PADDING", self.pool.count_include_pad)
-        };
-        by_planes(self.name(), adapter, planes, &operands, g.input_plane(), dispatch)
+        Ok(vec![grad_variant(self.name(), &self.pool, &g, types, adapter)?])
     }
 }
 

@@ -6,19 +6,24 @@ use crate::ops::case::{Case, Draw, ErrorCase, forward};
 use crate::tensor::TensorType;
 
 fn averaging(pool: MaxPool2d, count_include_pad: bool) -> AvgPool2d {
-    let MaxPool2d { window, stride, padding, ceil_mode } = pool;
-    AvgPool2d { window, stride, padding, ceil_mode, count_include_pad }
+    let MaxPool2d { window, stride, padding, ceil_mode, .. } = pool;
+    AvgPool2d { window, stride, padding, ceil_mode, count_include_pad, divisor_override: None }
 }
 
 fn every() -> impl Iterator<Item = (AvgPool2d, [usize; 4])> {
-    [false, true].into_iter().flat_map(|count| {
+    let counted = [false, true].into_iter().flat_map(|count| {
         geometries().into_iter().map(move |(pool, shape)| (averaging(pool, count), shape))
-    })
+    });
+    let divided = geometries().into_iter().skip(3).take(3);
+    counted.chain(divided.map(|(pool, shape)| {
+        (AvgPool2d { divisor_override: Some(7), ..averaging(pool, true) }, shape)
+    }))
 }
 
 fn random(draw: &mut Draw) -> (AvgPool2d, [usize; 4]) {
     let (pool, shape) = random_geometry(draw);
-    (averaging(pool, draw.flip()), shape)
+    let divisor_override = (draw.size(0, 4) == 0).then(|| draw.size(1, 9) as u32);
+    (AvgPool2d { divisor_override, ..averaging(pool, draw.flip()) }, shape)
 }
 
 fn avg_case((pool, shape): (AvgPool2d, [usize; 4]), draw: &mut Draw) -> Case {
@@ -40,6 +45,7 @@ const PLAIN: AvgPool2d = AvgPool2d {
     padding: [0; 4],
     ceil_mode: false,
     count_include_pad: true,
+    divisor_override: None,
 };
 
 pub(super) fn avg_errors() -> Vec<ErrorCase> {
@@ -50,6 +56,11 @@ pub(super) fn avg_errors() -> Vec<ErrorCase> {
         ErrorCase::new(AvgPool2d { window: [0, 1], ..PLAIN }, image(), "at least 1"),
         ErrorCase::new(AvgPool2d { padding: [2, 0, 0, 0], ..PLAIN }, image(), "half the window"),
         ErrorCase::new(AvgPool2d { window: [2, 6], ..PLAIN }, image(), "does not fit"),
+        ErrorCase::new(
+            AvgPool2d { divisor_override: Some(0), ..PLAIN },
+            image(),
+            "divisor_override must be at least 1",
+        ),
     ]
 }
 

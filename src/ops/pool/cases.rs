@@ -5,14 +5,14 @@ use crate::ops::case::{Case, Draw, ErrorCase, forward};
 use crate::tensor::{Tensor, TensorType};
 
 fn pool(window: usize, stride: usize, padding: usize, ceil_mode: bool) -> MaxPool2d {
-    MaxPool2d { window: [window; 2], stride: [stride; 2], padding: [padding; 4], ceil_mode }
+    MaxPool2d { padding: [padding; 4], ceil_mode, ..MaxPool2d::new(window, stride) }
 }
 
 /// Parameters and input shapes: AlexNet's overlapping windows, equal and distinct extents, every
 /// side padded differently, windows of the whole plane, gaps between windows, many planes.
 pub(super) fn geometries() -> Vec<(MaxPool2d, [usize; 4])> {
     let uneven =
-        MaxPool2d { window: [4, 5], stride: [3, 1], padding: [1, 2, 0, 2], ceil_mode: true };
+        MaxPool2d { window: [4, 5], stride: [3, 1], padding: [1, 2, 0, 2], ..pool(1, 1, 0, true) };
     vec![
         (pool(2, 2, 0, false), [4, 4, 4, 4]),
         (pool(3, 2, 0, false), [2, 6, 13, 13]),
@@ -31,10 +31,7 @@ pub(super) fn geometries() -> Vec<(MaxPool2d, [usize; 4])> {
 }
 
 fn label(pool: &MaxPool2d, shape: [usize; 4]) -> String {
-    let MaxPool2d { window, stride, padding, ceil_mode } = pool;
-    format!(
-        "{shape:?}, window {window:?}, stride {stride:?}, padding {padding:?}, ceil {ceil_mode}"
-    )
+    format!("{shape:?}, {pool:?}")
 }
 
 pub(super) fn random_geometry(draw: &mut Draw) -> (MaxPool2d, [usize; 4]) {
@@ -48,18 +45,52 @@ pub(super) fn random_geometry(draw: &mut Draw) -> (MaxPool2d, [usize; 4]) {
         draw.size(window[0], 9).max(window[0]),
         draw.size(window[1], 9).max(window[1]),
     ];
-    (MaxPool2d { window, stride, padding, ceil_mode: draw.flip() }, shape)
+    (MaxPool2d { window, stride, padding, dilation: [1; 2], ceil_mode: draw.flip() }, shape)
+}
+
+/// The geometries of all pooling, and dilated ones: overlapping, with gaps, beyond the edge, uneven,
+/// with a window that begins with a tap in the padding.
+fn max_geometries() -> Vec<(MaxPool2d, [usize; 4])> {
+    let dilated = |window, stride, padding, dilation, ceil_mode| MaxPool2d {
+        dilation,
+        ..pool(window, stride, padding, ceil_mode)
+    };
+    let mut all = geometries();
+    all.extend([
+        (dilated(3, 1, 0, [2, 2], false), [2, 3, 8, 8]),
+        (dilated(3, 2, 1, [2, 3], true), [1, 2, 9, 11]),
+        (dilated(2, 3, 1, [3, 1], false), [2, 5, 7, 6]),
+        (dilated(2, 1, 1, [4, 5], true), [1, 4, 5, 6]),
+        (
+            MaxPool2d {
+                window: [4, 2],
+                padding: [2, 1, 0, 1],
+                stride: [2, 1],
+                ..dilated(1, 1, 0, [2, 4], true)
+            },
+            [3, 2, 6, 7],
+        ),
+        (dilated(1, 2, 0, [9, 9], false), [1, 2, 4, 5]),
+    ]);
+    all
+}
+
+fn random_max_geometry(draw: &mut Draw) -> (MaxPool2d, [usize; 4]) {
+    let (pool, [batch, channels, height, width]) = random_geometry(draw);
+    let dilation = [draw.size(1, 3), draw.size(1, 3)];
+    let grown = |size: usize, axis: usize| size + (pool.window[axis] - 1) * (dilation[axis] - 1);
+    (MaxPool2d { dilation, ..pool }, [batch, channels, grown(height, 0), grown(width, 1)])
 }
 
 /// Small whole numbers: every window has several largest values, and the first must be taken.
-fn ties(draw: &mut Draw, shape: [usize; 4]) -> Tensor {
+pub(super) fn ties(draw: &mut Draw, shape: [usize; 4]) -> Tensor {
     let data = (0..shape.iter().product()).map(|_| draw.size(0, 2) as f32).collect();
     Tensor::f32(shape, data).unwrap_or_else(|_| Tensor::scalar(0.0))
 }
 
 pub(super) fn max(draw: &mut Draw) -> Vec<Case> {
     let mut cases: Vec<Case> =
-        geometries().into_iter().map(|(pool, shape)| max_case(pool, shape, draw)).collect();
+        max_geometries().into_iter().map(|(pool, shape)| max_case(pool, shape, draw)).collect();
     let (pool, shape) = (pool(3, 2, 1, false), [2, 3, 9, 8]);
     cases.push(Case::new("ties", pool, vec![ties(draw, shape)]));
     cases
@@ -70,11 +101,13 @@ fn max_case(pool: MaxPool2d, shape: [usize; 4], draw: &mut Draw) -> Case {
 }
 
 pub(super) fn random_max(draw: &mut Draw) -> Case {
-    let (pool, shape) = random_geometry(draw);
+    let (pool, shape) = random_max_geometry(draw);
     max_case(pool, shape, draw)
 }
 
 pub(super) fn max_errors() -> Vec<ErrorCase> {
+    let dilated =
+        |window, padding, dilation| MaxPool2d { dilation, ..pool(window, 1, padding, false) };
     let image = || vec![TensorType::f32([1, 2, 5, 5])];
     vec![
         ErrorCase::new(pool(2, 2, 0, false), vec![], "takes 1 inputs"),
@@ -86,12 +119,19 @@ pub(super) fn max_errors() -> Vec<ErrorCase> {
         ErrorCase::new(pool(6, 2, 0, false), image(), "does not fit"),
         ErrorCase::new(pool(9, 2, 0, true), image(), "does not fit"),
         ErrorCase::new(pool(usize::MAX, 1, 0, false), image(), "does not fit"),
+        ErrorCase::new(dilated(3, 0, [1, 0]), image(), "at least 1"),
+        ErrorCase::new(dilated(3, 0, [3, 1]), image(), "dilation 3, does not fit"),
+        ErrorCase::new(dilated(2, 0, [1, usize::MAX]), image(), "does not fit"),
+        ErrorCase::new(dilated(3, 2, [2, 2]), image(), "half the window"),
+        ErrorCase::new(dilated(2, 1, [6, 1]), image(), "steps over an input of height 5"),
     ]
 }
 
 pub(super) fn max_grad(draw: &mut Draw) -> Vec<Case> {
-    let mut cases: Vec<Case> =
-        geometries().into_iter().map(|(pool, shape)| max_grad_case(pool, shape, draw)).collect();
+    let mut cases: Vec<Case> = max_geometries()
+        .into_iter()
+        .map(|(pool, shape)| max_grad_case(pool, shape, draw))
+        .collect();
     let tied = ties(draw, [2, 3, 9, 8]);
     cases.push(grad_of("ties".into(), pool(3, 2, 1, false), tied, draw));
     cases
@@ -111,7 +151,7 @@ fn grad_of(label: String, pool: MaxPool2d, input: Tensor, draw: &mut Draw) -> Ca
 }
 
 pub(super) fn random_max_grad(draw: &mut Draw) -> Case {
-    let (pool, shape) = random_geometry(draw);
+    let (pool, shape) = random_max_geometry(draw);
     max_grad_case(pool, shape, draw)
 }
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::windows::{Geometry, Windows};
-use super::{by_planes, planes_per_job};
+use super::{Work, by_planes, planes, planes_per_job};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Operand, Variant};
 use crate::ops::{
@@ -12,24 +12,31 @@ use crate::ops::{
 };
 use crate::tensor::{DType, TensorType};
 
-/// The largest value of each window: `output[n, c, y, x] = max input[n, c, y s + i - top, x s + j -
-/// left]` over `i, j` in the window. Windows may overlap, as in AlexNet (window 3, stride 2).
+/// The largest value of each window: `output[n, c, y, x] = max input[n, c, y s + i d - top, x s +
+/// j d - left]` over `i, j` in the window, with stride `s` and dilation `d`. Windows may overlap, as
+/// in AlexNet (window 3, stride 2).
 ///
 /// Input: `[batch, channels, height, width]`. Outputs: the maxima, and as `u32` where each was
 /// found, `row * width + column` in its plane; the first in row-major order where several are equal.
+/// A NaN is larger than any number, and the last one counts.
 ///
 /// Padding is never a maximum, so it may be at most half a window. The output's extent is
-/// `floor((extent + padding - window) / stride) + 1`; with `ceil_mode` the division rounds up, but
-/// for a last window that would start beyond the input and the padding before it. All this is as in
-/// PyTorch's `max_pool2d`.
+/// `floor((extent + padding - reach) / stride) + 1` with `reach = (window - 1) * dilation + 1`; with
+/// `ceil_mode` the division rounds up, but for a last window that would start beyond the input and
+/// the padding before it. All this is as in PyTorch's `max_pool2d`.
+///
+/// Errors where a window does not fit the padded input, padding is more than half a window, or a
+/// dilated window steps over the whole input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MaxPool2d {
-    /// Height and width of a window.
+    /// Taps of a window, vertical and horizontal.
     pub window: [usize; 2],
     /// Steps between windows, vertical and horizontal.
     pub stride: [usize; 2],
     /// Padding at the top, bottom, left and right.
     pub padding: [usize; 4],
+    /// Steps between the taps of a window, vertical and horizontal.
+    pub dilation: [usize; 2],
     /// Whether windows that reach beyond the padded input count.
     pub ceil_mode: bool,
 }
@@ -45,9 +52,20 @@ pub struct MaxPool2dGrad {
 }
 
 impl MaxPool2d {
+    /// Windows of `window` by `window`, `stride` apart, without padding.
+    pub fn new(window: usize, stride: usize) -> Self {
+        MaxPool2d {
+            window: [window; 2],
+            stride: [stride; 2],
+            padding: [0; 4],
+            dilation: [1; 2],
+            ceil_mode: false,
+        }
+    }
+
     fn windows(&self) -> Windows {
-        let MaxPool2d { window, stride, padding, ceil_mode } = *self;
-        Windows { window, stride, padding, ceil_mode }
+        let MaxPool2d { window, stride, padding, dilation, ceil_mode } = *self;
+        Windows { window, stride, padding, dilation, ceil_mode }
     }
 }
 
@@ -59,10 +77,10 @@ impl Op for MaxPool2d {
     fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_inputs(self.name(), inputs, 1..=1)?;
         expect_f32(self.name(), inputs)?;
-        let [batch, channels, ..] = nchw(self.name(), &inputs[0])?;
-        let [height, width] = self.windows().on_tensor(self.name(), &inputs[0])?.output;
-        let shape = [batch, channels, height, width];
-        Ok(vec![TensorType::f32(shape), TensorType::u32(shape)])
+        let g = self.windows().on_tensor(self.name(), &inputs[0])?;
+        let maxima = g.output_type(self.name(), &inputs[0])?;
+        let indices = TensorType::u32(maxima.shape.clone());
+        Ok(vec![maxima, indices])
     }
 
     fn cost(&self, types: &Types) -> Cost {
@@ -89,7 +107,8 @@ impl Op for MaxPool2d {
                     let mut best: Option<(f64, usize)> = None;
                     for i in 0..self.window[0] {
                         for j in 0..self.window[1] {
-                            let (row, column) = (y * self.stride[0] + i, x * self.stride[1] + j);
+                            let row = y * self.stride[0] + i * self.dilation[0];
+                            let column = x * self.stride[1] + j * self.dilation[1];
                             let inside = row >= top
                                 && row - top < height
                                 && column >= left
@@ -116,26 +135,123 @@ impl Op for MaxPool2d {
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
         let Ok(g) = self.windows().on_tensor(self.name(), &io.types.inputs[0]) else { return };
-        let [output, indices] = &mut *io.outputs else { return };
-        let jobs = planes_per_job(&g);
-        output
-            .par_chunks_mut(g.output_plane())
-            .zip(as_u32_mut(indices).par_chunks_mut(g.output_plane()))
-            .zip(io.inputs[0].par_chunks(g.input_plane()))
-            .with_min_len(jobs)
-            .for_each(|((output, indices), input)| cpu_plane(&g, input, output, indices));
+        run(&g, io);
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let g = self.windows().on_tensor(self.name(), &types.inputs[0])?;
-        let planes = types.input(0)[0] * types.input(0)[1];
-        let operands = [
-            ("input", Operand::Input(0), g.input_plane()),
-            ("output", Operand::Output(0), g.output_plane()),
-            ("indices", Operand::Output(1), g.output_plane()),
-        ];
-        let dispatch = |items| g.dispatch(crate::kernel::shader!("pool/max.wgsl"), items);
-        by_planes(self.name(), adapter, planes, &operands, g.output_plane(), dispatch)
+        Ok(vec![variant(self.name(), &g, types, adapter)?])
+    }
+}
+
+/// Maximum and index of every window, by a thread each.
+pub(super) fn variant(
+    op: &'static str,
+    g: &Geometry,
+    types: &Types,
+    adapter: &Adapter,
+) -> Result<Variant> {
+    let operands = [
+        ("input", Operand::Input(0), g.input_plane()),
+        ("output", Operand::Output(0), g.output_plane()),
+        ("indices", Operand::Output(1), g.output_plane()),
+    ];
+    let work = Work::Threads(g.output_plane());
+    let dispatch = |items| g.dispatch(crate::kernel::shader!("pool/max.wgsl"), items);
+    by_planes(op, adapter, planes(types.input(0)), &operands, work, dispatch)
+}
+
+/// The gradient of every input element from the windows that cover it.
+pub(super) fn grad_variant(
+    op: &'static str,
+    g: &Geometry,
+    types: &Types,
+    adapter: &Adapter,
+) -> Result<Variant> {
+    let operands = [
+        ("indices", Operand::Input(0), g.output_plane()),
+        ("grad_output", Operand::Input(1), g.output_plane()),
+        ("grad_input", Operand::Output(0), g.input_plane()),
+    ];
+    let work = Work::Threads(g.input_plane());
+    let dispatch = |items| g.dispatch(crate::kernel::shader!("pool/max_grad.wgsl"), items);
+    by_planes(op, adapter, planes(types.input(1)), &operands, work, dispatch)
+}
+
+/// The CPU's maxima and indices.
+pub(super) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
+    let [output, indices] = &mut *io.outputs else { return };
+    output
+        .par_chunks_mut(g.output_plane())
+        .zip(as_u32_mut(indices).par_chunks_mut(g.output_plane()))
+        .zip(io.inputs[0].par_chunks(g.input_plane()))
+        .with_min_len(planes_per_job(g))
+        .for_each(|((output, indices), input)| match g.adaptive {
+            true => cpu_adaptive(g, input, output, indices),
+            false => cpu_plane(g, input, output, indices),
+        });
+}
+
+/// The CPU's gradient: each window's to where its maximum is.
+pub(super) fn run_grad(g: &Geometry, io: &mut CpuTensors<'_>) {
+    io.outputs[0]
+        .par_chunks_mut(g.input_plane())
+        .zip(as_u32(io.inputs[0]).par_chunks(g.output_plane()))
+        .zip(io.inputs[1].par_chunks(g.output_plane()))
+        .with_min_len(planes_per_job(g))
+        .for_each(|((grad_input, indices), grad_output)| {
+            grad_input.fill(0.0);
+            for (&at, grad) in indices.iter().zip(grad_output) {
+                if let Some(sum) = grad_input.get_mut(at as usize) {
+                    *sum += grad;
+                }
+            }
+        });
+}
+
+/// Errors unless the inputs are indices and gradients of the windows' number.
+pub(super) fn check_grad(
+    op: &'static str,
+    inputs: &[TensorType],
+    geometry: impl Fn([usize; 2]) -> Result<Geometry>,
+) -> Result<Geometry> {
+    expect_inputs(op, inputs, 2..=2)?;
+    expect_f32(op, &inputs[1..])?;
+    let [_, _, height, width] = nchw(op, &inputs[1])?;
+    let g = geometry([height, width])?;
+    let is_index = inputs[0].dtype == DType::U32 && inputs[0].shape == inputs[1].shape;
+    if is_index && g.output == [height, width] {
+        return Ok(g);
+    }
+    let problem = format!(
+        "needs u32 indices and grad_output of one shape with planes of {}x{}",
+        g.output[0], g.output[1]
+    );
+    Err(Error::shape(op, inputs.iter().map(|t| &t.shape), problem))
+}
+
+/// The oracle of the gradients.
+pub(super) fn reference_grad(input: [usize; 2], io: &mut Arrays<'_>) {
+    let (indices, grads) = (&io.inputs[0], &io.inputs[1]);
+    let plane = grads.dims()[2] * grads.dims()[3];
+    for (o, (&at, grad)) in indices.data.iter().zip(&grads.data).enumerate() {
+        let start = o / plane * input[0] * input[1];
+        io.outputs[0].data[start + at as usize] += grad;
+    }
+}
+
+/// Windows of any size: each in one go.
+fn cpu_adaptive(g: &Geometry, input: &[f32], output: &mut [f32], indices: &mut [u32]) {
+    let windows = output.iter_mut().zip(indices).enumerate();
+    for (o, (best, index)) in windows {
+        let (rows, columns) = (g.covered(0, o / g.output[1]), g.covered(1, o % g.output[1]));
+        *best = f32::NEG_INFINITY;
+        *index = (rows.start * g.input[1] + columns.start) as u32;
+        for row in rows {
+            let first = row * g.input[1] + columns.start;
+            let values = &input[first..first + columns.len()];
+            (first as u32..).zip(values).for_each(|(at, &value)| keep(best, index, value, at));
+        }
     }
 }
 
@@ -148,7 +264,7 @@ fn cpu_plane(g: &Geometry, input: &[f32], output: &mut [f32], indices: &mut [u32
         for (x, at) in index.iter_mut().enumerate() {
             *at = (covered.start * width + g.covered(1, x).start) as u32;
         }
-        for row in covered {
+        for row in covered.step_by(g.dilation[0]) {
             for k in 0..g.window[1] {
                 let (windows, column) = g.inside(k);
                 if windows.is_empty() {
@@ -211,20 +327,8 @@ impl Op for MaxPool2dGrad {
     }
 
     fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_inputs(self.name(), inputs, 2..=2)?;
-        expect_f32(self.name(), &inputs[1..])?;
-        let [batch, channels, height, width] = nchw(self.name(), &inputs[1])?;
-        let g = self.geometry(inputs)?;
-        if inputs[0].shape != inputs[1].shape
-            || inputs[0].dtype != DType::U32
-            || g.output != [height, width]
-        {
-            let problem = format!(
-                "needs u32 indices and grad_output of one shape with planes of {}x{}",
-                g.output[0], g.output[1]
-            );
-            return Err(Error::shape(self.name(), inputs.iter().map(|t| &t.shape), problem));
-        }
+        check_grad(self.name(), inputs, |_| self.geometry(inputs))?;
+        let [batch, channels, ..] = nchw(self.name(), &inputs[1])?;
         Ok(vec![TensorType::f32([batch, channels, self.input[0], self.input[1]])])
     }
 
@@ -233,45 +337,22 @@ impl Op for MaxPool2dGrad {
     }
 
     fn reduction(&self, _: &Types) -> usize {
-        self.pool.window[0].div_ceil(self.pool.stride[0])
-            * self.pool.window[1].div_ceil(self.pool.stride[1])
+        let MaxPool2d { window, stride, dilation, .. } = self.pool;
+        let reach = |axis: usize| (window[axis] - 1) * dilation[axis] + 1;
+        reach(0).div_ceil(stride[0]) * reach(1).div_ceil(stride[1])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
-        let (indices, grads) = (&io.inputs[0], &io.inputs[1]);
-        let plane = grads.dims()[2] * grads.dims()[3];
-        for (o, (&at, grad)) in indices.data.iter().zip(&grads.data).enumerate() {
-            let start = o / plane * self.input[0] * self.input[1];
-            io.outputs[0].data[start + at as usize] += grad;
-        }
+        reference_grad(self.input, io);
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
         let Ok(g) = self.geometry(&io.types.inputs) else { return };
-        io.outputs[0]
-            .par_chunks_mut(g.input_plane())
-            .zip(as_u32(io.inputs[0]).par_chunks(g.output_plane()))
-            .zip(io.inputs[1].par_chunks(g.output_plane()))
-            .with_min_len(planes_per_job(&g))
-            .for_each(|((grad_input, indices), grad_output)| {
-                grad_input.fill(0.0);
-                for (&at, grad) in indices.iter().zip(grad_output) {
-                    if let Some(sum) = grad_input.get_mut(at as usize) {
-                        *sum += grad;
-                    }
-                }
-            });
+        run_grad(&g, io);
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let g = self.geometry(&types.inputs)?;
-        let planes = types.input(1)[0] * types.input(1)[1];
-        let operands = [
-            ("indices", Operand::Input(0), g.output_plane()),
-            ("grad_output", Operand::Input(1), g.output_plane()),
-            ("grad_input", Operand::Output(0), g.input_plane()),
-        ];
-        let dispatch = |items| g.dispatch(crate::kernel::shader!("pool/max_grad.wgsl"), items);
-        by_planes(self.name(), adapter, planes, &operands, g.input_plane(), dispatch)
+        Ok(vec![grad_variant(self.name(), &g, types, adapter)?])
     }
 }

@@ -104,7 +104,7 @@ impl Op for ChannelSum {
 }
 
 /// The sum of a plane, in lanes that a vector unit can hold.
-fn plane_sum(plane: &[f32]) -> f32 {
+pub(crate) fn plane_sum(plane: &[f32]) -> f32 {
     const LANES: usize = 32;
     let mut lanes = [0.0f32; LANES];
     let (whole, rest) = plane.as_chunks::<LANES>();

@@ -5,6 +5,7 @@ mod channel_sum;
 pub(crate) mod parts;
 
 pub use channel_sum::ChannelSum;
+pub(crate) use channel_sum::plane_sum;
 
 use crate::ops::call::Call;
 use crate::ops::registry::{Entry, Family};

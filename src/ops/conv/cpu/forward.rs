@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::im2col::im2col;
-use super::{BLOCK_OUTPUTS, BLOCK_PIXELS, parts, share_out, slots};
+use super::{BLOCK_OUTPUTS, BLOCK_PIXELS, depthwise, parts, share_out, slots};
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
 use crate::ops::gemm::cpu::{Matrix, MatrixMut, Threads, gemm};
@@ -14,10 +14,13 @@ fn slot_len(g: &Geometry) -> usize {
 }
 
 pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
-    slots() * slot_len(g)
+    if g.is_depthwise() { 0 } else { slots() * slot_len(g) }
 }
 
 pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
+    if g.is_depthwise() {
+        return depthwise::forward(g, io);
+    }
     let (input, weight, bias) = (io.inputs[0], io.inputs[1], io.inputs.get(2).copied());
     let output = &mut *io.outputs[0];
     let items = g.batch * g.groups;

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::im2col::col2im;
-use super::{BLOCK_OUTPUTS, BLOCK_PIXELS, parts, share_out, slots};
+use super::{BLOCK_OUTPUTS, BLOCK_PIXELS, depthwise, parts, share_out, slots};
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
 use crate::ops::gemm::cpu::{Matrix, MatrixMut, Threads, gemm};
@@ -19,11 +19,14 @@ fn slot_len(g: &Geometry) -> usize {
 }
 
 pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
-    slots() * slot_len(g)
+    if g.is_depthwise() { 0 } else { slots() * slot_len(g) }
 }
 
 pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
-    let (grad, weight) = (io.inputs[0], io.inputs[1]);
+    if g.is_depthwise() {
+        return depthwise::grad_input(g, io);
+    }
+    let (grad, weight, bias) = (io.inputs[0], io.inputs[1], io.inputs.get(2).copied());
     let output = &mut *io.outputs[0];
     let items = g.batch * g.groups;
     let item_len = g.group_inputs * g.input_pixels();
@@ -33,6 +36,7 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
             [..g.group_outputs * g.output_pixels()],
         weight: &weight[item % g.groups * g.group_outputs * g.depth()..]
             [..g.group_outputs * g.depth()],
+        bias: bias.map(|b| &b[item % g.groups * g.group_inputs..][..g.group_inputs]),
     };
     let slot_len = slot_len(g);
     let slots = io.scratch.len() / slot_len;
@@ -50,6 +54,8 @@ struct Group<'a> {
     g: &'a Geometry,
     grad: &'a [f32],
     weight: &'a [f32],
+    /// What is added to the channels: in the transposed convolution.
+    bias: Option<&'a [f32]>,
 }
 
 impl Group<'_> {
@@ -80,13 +86,15 @@ impl Group<'_> {
         let rows = channels.len() * g.taps();
         let weight = &self.weight[channels.start * g.taps()..];
         let weight = Matrix::rows(weight, g.depth()).transposed();
-        output.fill(0.0);
+        for (c, plane) in output.chunks_mut(g.input_pixels()).enumerate() {
+            plane.fill(self.bias.map_or(0.0, |bias| bias[channels.start + c]));
+        }
         for pixels in parts(all_pixels, BLOCK_PIXELS) {
             let shape = [rows, pixels.len(), g.group_outputs];
             let grad = Matrix::rows(&self.grad[pixels.start..], all_pixels);
             if g.is_pointwise() {
                 let output = MatrixMut::rows(&mut output[pixels.start..], all_pixels);
-                gemm(shape, weight, grad, output, false, Threads::One);
+                gemm(shape, weight, grad, output, self.bias.is_some(), Threads::One);
             } else {
                 let columns = MatrixMut::rows(slot, pixels.len());
                 gemm(shape, weight, grad, columns, false, Threads::One);

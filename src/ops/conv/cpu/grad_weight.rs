@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::im2col::im2col;
-use super::{parts, share_out, slots};
+use super::{depthwise, parts, share_out, slots};
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
 use crate::ops::gemm::cpu::{Matrix, MatrixMut, Threads, gemm};
@@ -58,11 +58,17 @@ impl Cut {
 }
 
 pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
+    if g.is_depthwise() {
+        return 0;
+    }
     let cut = cut(g);
     slots() * cut.slot_len() + cut.partials(g)
 }
 
 pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
+    if g.is_depthwise() {
+        return depthwise::grad_weight(g, io);
+    }
     let (input, grad) = (io.inputs[0], io.inputs[1]);
     let cut = cut(g);
     let (partials, scratch) = io.scratch.split_at_mut(cut.partials(g));

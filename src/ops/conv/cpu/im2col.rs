@@ -5,15 +5,15 @@ use std::ops::Range;
 use crate::ops::conv::geometry::Geometry;
 
 /// Along one output row, where the taps of one kernel column lie in the image.
-struct Taps {
+pub(super) struct Taps {
     /// The outputs whose tap is inside the image.
-    inside: Range<usize>,
+    pub(super) inside: Range<usize>,
     /// The image column of the first of them.
-    first: usize,
+    pub(super) first: usize,
 }
 
 /// For kernel column `v`: output `j` reads image column `j * stride + v * dilation - padding`.
-fn taps(g: &Geometry, v: usize, outputs: &Range<usize>) -> Taps {
+pub(super) fn taps(g: &Geometry, v: usize, outputs: &Range<usize>) -> Taps {
     let (stride, width, padding) = (g.stride[1], g.input[1], g.padding[1]);
     let offset = v * g.dilation[1];
     let start = padding.saturating_sub(offset).div_ceil(stride).max(outputs.start);
@@ -25,7 +25,7 @@ fn taps(g: &Geometry, v: usize, outputs: &Range<usize>) -> Taps {
 }
 
 /// The image row that output row `i` reads for kernel row `u`, if it is inside the image.
-fn image_row(g: &Geometry, i: usize, u: usize) -> Option<usize> {
+pub(super) fn image_row(g: &Geometry, i: usize, u: usize) -> Option<usize> {
     let row = (i * g.stride[0] + u * g.dilation[0]).checked_sub(g.padding[0])?;
     (row < g.input[0]).then_some(row)
 }

@@ -4,10 +4,13 @@
 //! What is summed in which order depends on the shapes alone, so that a result has the same bits for
 //! any number of threads.
 
+mod depthwise;
 pub(super) mod forward;
 pub(super) mod grad_input;
 pub(super) mod grad_weight;
 mod im2col;
+pub(super) mod local;
+mod rows;
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,19 +1,37 @@
 //! Kernels of the forward pass.
 
-use super::{LEAST_ROWS, Share, bind, im2col, ranked, shares, tiles};
+use super::{Choices, LEAST_ROWS, Share, bind, bind_bias, im2col, ranked, shares, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
 
 pub(in crate::ops::conv) fn variants(
+    op: &'static str,
     g: &Geometry,
     has_bias: bool,
     adapter: &Adapter,
 ) -> Result<Vec<Variant>> {
-    let shares = shares("conv2d", g, adapter, g.depth())?;
+    let shares = shares(op, g, adapter, g.depth())?;
     let im2col = im2col::forward(g, has_bias, adapter)?;
-    let plain = [direct(g, has_bias, &shares), tiled(g, has_bias, &shares)];
-    Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, im2col, plain))
+    let choices = Choices {
+        direct: direct(g, has_bias, &shares),
+        tiled: tiled(g, has_bias, &shares),
+        im2col,
+        depthwise: g.is_depthwise().then(|| depthwise(g, has_bias, &shares)),
+    };
+    Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, choices))
+}
+
+fn depthwise(g: &Geometry, has_bias: bool, shares: &[Share]) -> Variant {
+    let dispatch = |share: &Share| {
+        let dispatch = Dispatch::new(shader!("conv/depthwise.wgsl"))
+            .constant("KERNEL_HEIGHT", g.kernel[0] as u32)
+            .constant("KERNEL_WIDTH", g.kernel[1] as u32);
+        let quads = g.output[0] * g.output[1].div_ceil(4);
+        operands(dispatch, g, has_bias, share)
+            .threads(share.images.len() * share.channels() * quads)
+    };
+    Variant::new("depthwise", shares.iter().map(dispatch).collect())
 }
 
 fn operands(dispatch: Dispatch, g: &Geometry, has_bias: bool, share: &Share) -> Dispatch {
@@ -21,11 +39,7 @@ fn operands(dispatch: Dispatch, g: &Geometry, has_bias: bool, share: &Share) -> 
     let dispatch = bind(dispatch, "weight", Operand::Input(1), share.weights(g));
     let dispatch = bind(dispatch, "output", Operand::Output(0), share.output(g));
     let dispatch = dispatch.constant("BIAS", has_bias).params(&share.params(g));
-    match has_bias {
-        true => dispatch.bind("bias", Operand::Input(2)),
-        // Something must be bound; it is not read.
-        false => bind(dispatch, "bias", Operand::Input(1), share.weights(g)),
-    }
+    bind_bias(dispatch, has_bias, Operand::Input(1), share.weights(g))
 }
 
 fn direct(g: &Geometry, has_bias: bool, shares: &[Share]) -> Variant {

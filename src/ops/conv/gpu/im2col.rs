@@ -5,12 +5,12 @@
 
 use std::ops::Range;
 
-use super::{Params, Share, bind};
+use super::{Params, Share, bind, bind_bias};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
 use crate::ops::gemm::gpu::{Bias, BiasAxis, Problem, Stored};
-use crate::ops::reduce::parts::fitting;
+use crate::ops::reduce::parts::{add_parts, fitting};
 use crate::tensor::TensorType;
 
 /// The workspaces: columns, gradients of the output in rows, partial products.
@@ -95,20 +95,23 @@ impl Steps {
     }
 
     /// Folds columns back into the images and groups of a share of output 0.
-    fn fold(&mut self, g: &Geometry, share: &Share, layout: Layout) {
+    fn fold(&mut self, g: &Geometry, share: &Share, layout: Layout, has_bias: bool) {
         let channels = share.groups.len() * g.group_inputs;
+        let columns = 0..extent(layout, share);
         let dispatch = Dispatch::new(shader!("conv/col2im.wgsl"))
+            .constant("BIAS", has_bias)
             .constant("DILATED", g.dilation != [1, 1])
-            .bind_range("columns", Operand::Workspace(COLUMNS), 0..extent(layout, share));
+            .bind_range("columns", Operand::Workspace(COLUMNS), columns.clone());
+        let dispatch = bind_bias(dispatch, has_bias, Operand::Workspace(COLUMNS), columns);
         let dispatch = bind(dispatch, "grad_input", Operand::Output(0), share.input(g))
             .params(&layout.params(share.params(g)))
             .threads(share.images.len() * channels * g.input_pixels());
         self.dispatches.push(dispatch);
     }
 
-    fn variant(self) -> Variant {
+    fn variant(self, name: &'static str) -> Variant {
         let workspace = self.workspace.map(|elements| TensorType::f32([elements.max(1)]));
-        Variant { name: "im2col", dispatches: self.dispatches, workspace: workspace.into() }
+        Variant { name, dispatches: self.dispatches, workspace: workspace.into() }
     }
 }
 
@@ -170,6 +173,11 @@ fn weight(g: &Geometry, group: usize, operand: Operand) -> Stored {
     Stored::rows(operand, g.depth()).at(group * g.group_outputs * g.depth())
 }
 
+/// What products of images with weights are called, by whether the images must be unfolded.
+fn name(g: &Geometry) -> &'static str {
+    if g.is_pointwise() { "pointwise" } else { "im2col" }
+}
+
 /// `output = weight * columns + bias`, where the columns fit the adapter.
 pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Result<Option<Variant>> {
     let Some(shares) = shares(g, adapter) else { return Ok(None) };
@@ -194,11 +202,15 @@ pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Result
             steps.product(&problem.batch(share.images.len()).bias(bias), adapter)?;
         }
     }
-    Ok(Some(steps.variant()))
+    Ok(Some(steps.variant(name(g))))
 }
 
 /// `columns = weight^T * grad_output`, folded, where the columns fit the adapter.
-pub(super) fn grad_input(g: &Geometry, adapter: &Adapter) -> Result<Option<Variant>> {
+pub(super) fn grad_input(
+    g: &Geometry,
+    has_bias: bool,
+    adapter: &Adapter,
+) -> Result<Option<Variant>> {
     let Some(shares) = shares(g, adapter) else { return Ok(None) };
     let mut steps = Steps::default();
     for share in &shares {
@@ -210,14 +222,19 @@ pub(super) fn grad_input(g: &Geometry, adapter: &Adapter) -> Result<Option<Varia
                 outputs(g, share, group, Operand::Input(0)),
                 columns(g, share, group, layout, Operand::Output(0)),
             );
-            steps.product(&problem.batch(share.images.len()), adapter)?;
+            let bias = (has_bias && g.is_pointwise()).then(|| Bias {
+                operand: Operand::Input(2),
+                offset: group * g.group_inputs,
+                axis: BiasAxis::Row,
+            });
+            steps.product(&problem.batch(share.images.len()).bias(bias), adapter)?;
         }
         if !g.is_pointwise() {
             steps.needs(COLUMNS, extent(layout, share));
-            steps.fold(g, share, layout);
+            steps.fold(g, share, layout, has_bias);
         }
     }
-    Ok(Some(steps.variant()))
+    Ok(Some(steps.variant(name(g))))
 }
 
 /// `grad_weight = grad_output * columns^T`, each with the pixels of several images side by side, where
@@ -263,5 +280,38 @@ pub(super) fn grad_weight(g: &Geometry, adapter: &Adapter) -> Result<Option<Vari
         };
         steps.product(&problem.batch(share.groups.len()), adapter)?;
     }
-    Ok(Some(steps.variant()))
+    Ok(Some(steps.variant("im2col")))
+}
+
+/// `grad_weight = sum over images of grad_output * input^T` for a pointwise convolution: a product an
+/// image, read where they lie, and the sum of the products in order.
+pub(super) fn pointwise_grad_weight(g: &Geometry, adapter: &Adapter) -> Result<Option<Variant>> {
+    const PRODUCTS: usize = COLUMNS;
+    let weights = g.group_outputs * g.depth();
+    let most = adapter.max_binding_elements() / weights;
+    if !g.is_pointwise() || most == 0 || g.groups > MOST_GROUPS {
+        return Ok(None);
+    }
+    let mut steps = Steps::default();
+    for images in pieces(g.batch, most) {
+        steps.needs(PRODUCTS, images.len() * weights);
+        for group in 0..g.groups {
+            let share = Share {
+                images: images.clone(),
+                groups: group..group + 1,
+                outputs: 0..g.group_outputs,
+            };
+            let layout = Layout::by_image(g, 1);
+            let problem = Problem::new(
+                [g.group_outputs, g.depth(), g.output_pixels()],
+                outputs(g, &share, group, Operand::Input(1)),
+                columns(g, &share, group, layout, Operand::Input(0)).transposed_if(true),
+                Stored::rows(Operand::Workspace(PRODUCTS), g.depth()).batched(weights),
+            );
+            steps.product(&problem.batch(images.len()), adapter)?;
+            let range = share.weights(g);
+            steps.dispatches.push(add_parts(PRODUCTS, images.len(), &range, images.start > 0));
+        }
+    }
+    Ok(Some(steps.variant("pointwise")))
 }

@@ -4,6 +4,7 @@ pub(super) mod forward;
 pub(super) mod grad_input;
 pub(super) mod grad_weight;
 mod im2col;
+pub(super) mod local;
 
 use std::ops::Range;
 
@@ -45,6 +46,7 @@ struct Params {
     column_image: u32,
     column_group: u32,
     column_row: u32,
+    bias_start: u32,
 }
 
 /// The share of one dispatch: some images and some output channels. Several groups are taken only
@@ -172,6 +174,14 @@ fn bind(dispatch: Dispatch, name: &'static str, operand: Operand, range: Range<u
     dispatch.bind_range(name, operand, aligned(range).0)
 }
 
+/// Binds input 2 as the bias; without one, something that the kernel reads anyway.
+fn bind_bias(dispatch: Dispatch, has_bias: bool, other: Operand, range: Range<usize>) -> Dispatch {
+    match has_bias {
+        true => dispatch.bind("bias", Operand::Input(2)),
+        false => bind(dispatch, "bias", other, range),
+    }
+}
+
 /// The side of the tiles of `shaders/lib/conv_tile.wgsl`.
 const TILE: usize = 64;
 
@@ -183,21 +193,26 @@ fn tiles(rows: usize, columns: usize) -> usize {
     rows.div_ceil(TILE) * columns.div_ceil(TILE)
 }
 
-/// The variants, best guess first. `plain` are the direct and the tiled one; `fills_tiles` says
-/// whether the tiles of the latter would be mostly of use.
-fn ranked(
-    g: &Geometry,
-    adapter: &Adapter,
-    fills_tiles: bool,
+/// The kernels that a convolution is offered.
+struct Choices {
+    direct: Variant,
+    tiled: Variant,
+    /// Where the adapter can hold the columns; pointwise convolutions need none.
     im2col: Option<Variant>,
-    [direct, tiled]: [Variant; 2],
-) -> Vec<Variant> {
+    /// Where each channel is convolved by itself.
+    depthwise: Option<Variant>,
+}
+
+/// The variants, best guess first. `fills_tiles` says whether the tiles of the tiled one would be
+/// mostly of use.
+fn ranked(g: &Geometry, adapter: &Adapter, fills_tiles: bool, choices: Choices) -> Vec<Variant> {
+    let Choices { direct, tiled, im2col, depthwise } = choices;
     let (direct, tiled) = (Some(direct), Some(tiled));
     // With few channels a group, most of a product's block would be past the edge.
     let is_thin = g.groups > 1 && g.group_outputs.min(g.group_inputs) < 8;
     let ranked = if is_thin {
         [direct, im2col, tiled]
-    } else if !fills_tiles {
+    } else if !fills_tiles || g.is_pointwise() {
         [im2col, direct, tiled]
     } else if adapter.is_software() {
         // Workgroup memory is slow there.
@@ -205,5 +220,5 @@ fn ranked(
     } else {
         [tiled, im2col, direct]
     };
-    ranked.into_iter().flatten().collect()
+    depthwise.into_iter().chain(ranked.into_iter().flatten()).collect()
 }
