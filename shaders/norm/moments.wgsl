@@ -5,8 +5,8 @@
 // means    [parts, count]
 // squares  as means
 //
-// Four elements at a time, by the formula of lib/moments.wgsl, and less the part's first element, so that
-// a mean far from 0 is rounded once. Best where inner is 1 (neighbouring
+// Four elements at a time, by the formula of lib/moments.wgsl, and less a rough mean, so that the
+// rounding is that of the deviations. Best where inner is 1 (neighbouring
 // invocations read neighbouring elements), and on software adapters, which have no use for workgroup
 // memory.
 
@@ -21,6 +21,10 @@ const WIDTH: u32 = 64u;
 @group(0) @binding(2) var<storage, read_write> squares: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
+fn term(k: u32, t: u32) -> f32 {
+    return input[params.start + element_of(k, t)];
+}
+
 @compute @workgroup_size(WIDTH)
 fn main(
     @builtin(global_invocation_id) global: vec3<u32>,
@@ -34,7 +38,9 @@ fn main(
         return;
     }
     let end = min(first + params.part, terms);
-    let shift = input[params.start + element_of(k, first)];
+    let quarter = (end - first) / 4u;
+    let shift = 0.25 * (term(k, first) + term(k, first + quarter)
+        + term(k, first + 2u * quarter) + term(k, first + 3u * quarter));
     var all = Moments(0.0, 0.0, 0.0);
     var t = first;
     while t + 3u < end {
@@ -43,18 +49,13 @@ fn main(
         if t % params.inner + 3u < params.inner {
             x = vec4(input[at], input[at + 1u], input[at + 2u], input[at + 3u]);
         } else {
-            x = vec4(
-                input[at],
-                input[params.start + element_of(k, t + 1u)],
-                input[params.start + element_of(k, t + 2u)],
-                input[params.start + element_of(k, t + 3u)],
-            );
+            x = vec4(input[at], term(k, t + 1u), term(k, t + 2u), term(k, t + 3u));
         }
         all = merged(all, moments_of_four(x - shift));
         t += 4u;
     }
     while t < end {
-        all = merged(all, moments_of_one(input[params.start + element_of(k, t)] - shift));
+        all = merged(all, moments_of_one(term(k, t) - shift));
         t += 1u;
     }
     means[index] = shift + all.mean;

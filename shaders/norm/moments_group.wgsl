@@ -5,9 +5,9 @@
 // means    [parts, count]
 // squares  as means
 //
-// Neighbouring invocations take neighbouring elements, four of each at a time, less the part's first
-// element, so that a mean far from 0 is rounded once; then the invocations' results are merged in a tree,
-// by the formula of lib/moments.wgsl.
+// Neighbouring invocations take neighbouring elements, four of each at a time, less a rough mean, so
+// that the rounding is that of the deviations; then the invocations' results are merged in a tree, by the
+// formula of lib/moments.wgsl.
 
 // import lib/index.wgsl
 // import lib/moments.wgsl
@@ -40,7 +40,9 @@ fn main(
         return;
     }
     let end = min(first + params.part, terms);
-    let shift = term(k, first);
+    let quarter = (end - first) / 4u;
+    let shift = 0.25 * (term(k, first) + term(k, first + quarter)
+        + term(k, first + 2u * quarter) + term(k, first + 3u * quarter));
     var all = Moments(0.0, 0.0, 0.0);
     var t = first + lane;
     while t + 3u * WIDTH < end {

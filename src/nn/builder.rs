@@ -1,17 +1,18 @@
 //! What layers build with: the graph, the parameters, and what they need to know of the run.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{Init, Layer};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Initial};
-use crate::ops::{Op, Value};
+use crate::ops::{Emit, Op, Value};
 use crate::tensor::{Shape, TensorType};
 
 /// What a network is built for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// Training: dropout is on.
+    /// Training: dropout is on, batch normalisation goes by the batch.
     Train,
     /// Evaluation and prediction.
     Evaluate,
@@ -135,8 +136,7 @@ impl<'a> Builder<'a> {
         init: Init,
     ) -> Result<Value> {
         let shape = shape.into();
-        let path = self.graph.layer_path();
-        let name = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let (path, name) = (self.graph.layer_path(), self.path_of(name));
         let outputs = shape.dims().first().copied().unwrap_or(1);
         let receptive: usize = shape.dims().iter().skip(2).product();
         let fans = (shape.per_sample(), outputs * receptive);
@@ -147,6 +147,28 @@ impl<'a> Builder<'a> {
         let value = self.graph.state(name.clone(), initial)?;
         self.parameters.push(Parameter { name, value, role });
         Ok(value)
+    }
+
+    /// A value of the layer under construction that is kept from run to run and not trained, such as a
+    /// running mean. It is saved and loaded with the parameters where it is there in evaluation too.
+    ///
+    /// Errors where the layer has a value of that name already.
+    pub fn state(&mut self, name: &str, initial: impl Into<Initial>) -> Result<Value> {
+        let name = self.path_of(name);
+        self.graph.state(name, initial)
+    }
+
+    /// At the end of each run `state` takes the value `new`. A layer does this in training only.
+    ///
+    /// Errors where `state` is not a state, has an update already, or is of another type.
+    pub fn update(&mut self, state: Value, new: Value) -> Result<()> {
+        self.graph.update(state, new)
+    }
+
+    /// `name` within the layer under construction.
+    fn path_of(&self, name: &str) -> String {
+        let path = self.graph.layer_path();
+        if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
     }
 
     /// The source of random numbers for ops like dropout: the value of the counter, which the
@@ -166,6 +188,16 @@ impl<'a> Builder<'a> {
     /// An error about the layer under construction.
     pub fn fault(&self, setting: &'static str, value: impl ToString, remedy: &str) -> Error {
         Error::setting(setting, value, remedy).in_layer(&self.graph.layer_path())
+    }
+}
+
+impl Emit for Builder<'_> {
+    fn emit(&mut self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Vec<Value>> {
+        self.graph.emit(op, inputs)
+    }
+
+    fn value_type(&self, value: Value) -> &TensorType {
+        self.ty(value)
     }
 }
 

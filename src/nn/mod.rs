@@ -10,7 +10,8 @@ mod model;
 pub use builder::{Builder, Mode, Parameter, Role};
 pub use init::Init;
 pub use layers::{
-    Activation, AvgPool2d, Conv2d, Dropout, Linear, Lrn, MaxPool2d, Relu, Sequential,
+    Activation, AvgPool2d, BatchNorm2d, ContrastNorm, Conv2d, Dropout, GroupNorm, InstanceNorm,
+    LayerNorm, Linear, Lrn, LrnWithinChannel, MaxPool2d, Relu, Sequential,
 };
 pub use model::{Forward, LayerSummary, Model, Summary};
 

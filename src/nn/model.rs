@@ -60,7 +60,7 @@ pub struct LayerSummary {
     /// Floating-point operations of the forward pass; a multiply-add counts two.
     pub flops: u64,
     /// The weights that a layer with the same inputs and outputs would have if each output were
-    /// connected to each input; `None` where the layer has no weights.
+    /// connected to each input; `None` where the layer has no weights that connect them.
     pub fully_connected: Option<u128>,
     /// The weights that it would have if each output had its own for the inputs that it sees, not
     /// shared with its neighbours: the multiply-adds for one image.
@@ -145,12 +145,17 @@ impl Model {
             x = builder.layer(name, layer, x)?;
             let output = builder.ty(x).shape.clone();
             let weights = builder.parameters()[known..].to_vec();
-            let has_weights = !weights.is_empty();
+            let connects = weights.iter().any(|p| {
+                // Weights that are a part of the output's shape, such as a scale for each channel,
+                // connect nothing.
+                let ty = builder.ty(p.value);
+                ty.dims().len() > 1 && !output.dims().ends_with(ty.dims())
+            });
             names.push(builder.last_layer().to_owned());
             layers.push((
                 weights,
                 output.clone(),
-                has_weights.then(|| inputs as u128 * output.per_sample() as u128),
+                connects.then(|| inputs as u128 * output.per_sample() as u128),
             ));
         }
         let mut total = 0;
@@ -168,7 +173,8 @@ impl Model {
         Ok(Summary { model: self.name.clone(), input: ty.shape, layers, parameters: total })
     }
 
-    /// The names and types of the parameters.
+    /// The names and types of the parameters and of other states that are kept with them, such as running
+    /// statistics.
     ///
     /// Errors where the network cannot be built.
     pub fn parameter_types(&self) -> Result<Vec<(String, TensorType)>> {
