@@ -38,22 +38,23 @@ impl Pair {
         Pair([[0.0; LANES]; 2])
     }
 
-    /// Adds the two terms that `f` makes of each element of `a` and `b`.
+    /// Adds the two terms that `f` makes of each element of `a`, `b` and `c`.
     #[inline(always)]
-    fn add(&mut self, a: &[f32], b: &[f32], f: impl Fn(f64, f64) -> [f64; 2]) {
+    fn add(&mut self, a: &[f32], b: &[f32], c: &[f32], f: impl Fn(f64, f64, f64) -> [f64; 2]) {
         let [first, second] = &mut self.0;
-        let mut add = |a: &[f32], b: &[f32]| {
+        let mut add = |a: &[f32], b: &[f32], c: &[f32]| {
             let lanes = first.iter_mut().zip(second.iter_mut());
-            for ((first, second), (&a, &b)) in lanes.zip(a.iter().zip(b)) {
-                let [x, y] = f(f64::from(a), f64::from(b));
+            for ((first, second), ((&a, &b), &c)) in lanes.zip(a.iter().zip(b).zip(c)) {
+                let [x, y] = f(a.into(), b.into(), c.into());
                 *first += x;
                 *second += y;
             }
         };
         let (a, a_rest) = a.as_chunks::<LANES>();
         let (b, b_rest) = b.as_chunks::<LANES>();
-        a.iter().zip(b).for_each(|(a, b)| add(a, b));
-        add(a_rest, b_rest);
+        let (c, c_rest) = c.as_chunks::<LANES>();
+        a.iter().zip(b).zip(c).for_each(|((a, b), c)| add(a, b, c));
+        add(a_rest, b_rest, c_rest);
     }
 
     fn sums(&self) -> [f64; 2] {
@@ -74,7 +75,7 @@ pub(super) fn moments(layout: &Layout, input: &[f32], mean: &mut [f32], variance
     };
     let deviation = |shift: f32| {
         let shift = f64::from(shift);
-        move |x: f64, _: f64| [x - shift, (x - shift) * (x - shift)]
+        move |x: f64, _: f64, _: f64| [x - shift, (x - shift) * (x - shift)]
     };
     if across && plane == 1 {
         let parts = mean.par_chunks_mut(COLUMNS).zip(variance.par_chunks_mut(COLUMNS));
@@ -83,7 +84,7 @@ pub(super) fn moments(layout: &Layout, input: &[f32], mean: &mut [f32], variance
             let mut sums = [[0.0; 2]; COLUMNS];
             for n in 0..samples {
                 for ((sums, &x), &shift) in sums.iter_mut().zip(row(n)).zip(row(0)) {
-                    let [first, second] = deviation(shift)(f64::from(x), 0.0);
+                    let [first, second] = deviation(shift)(x.into(), 0.0, 0.0);
                     sums[0] += first;
                     sums[1] += second;
                 }
@@ -102,7 +103,7 @@ pub(super) fn moments(layout: &Layout, input: &[f32], mean: &mut [f32], variance
         // A set is one block, or one of each sample.
         for n in 0..if across { samples } else { 1 } {
             let values = &input[(n * groups + set) * block..][..block];
-            pair.add(values, values, deviation(shift));
+            pair.add(values, values, values, deviation(shift));
         }
         finish(shift, pair.sums(), mean, variance);
     });
@@ -235,28 +236,22 @@ pub(super) fn sums_by_set(
         let mean = f64::from(given.mean[set]);
         let input = &given.input[set * block..][..block];
         let grad = &given.grad[set * block..][..block];
-        let terms = |x: f64, g: f64| [g, g * (x - mean)];
+        let terms = |x: f64, g: f64, _: f64| [g, g * (x - mean)];
         let mut pair = Pair::new();
         let [first, second] = match weight.map(|w| &w[set % groups * depth..][..depth]) {
             None => {
-                pair.add(input, grad, terms);
+                pair.add(input, grad, grad, terms);
                 pair.sums()
             }
             Some(weight) if plane == 1 => {
-                // In the order of the lanes, with a third operand.
-                let mut sums = [0.0; 2];
-                for ((&x, &g), &w) in input.iter().zip(grad).zip(weight) {
-                    let [a, b] = terms(x.into(), f64::from(w) * f64::from(g));
-                    sums[0] += a;
-                    sums[1] += b;
-                }
-                sums
+                pair.add(input, grad, weight, |x, g, w| [w * g, w * g * (x - mean)]);
+                pair.sums()
             }
             Some(weight) => {
                 let planes = input.chunks(plane).zip(grad.chunks(plane)).zip(weight);
                 planes.fold([0.0; 2], |[first, second], ((x, g), &w)| {
                     let mut pair = Pair::new();
-                    pair.add(x, g, terms);
+                    pair.add(x, g, g, terms);
                     let [a, b] = pair.sums();
                     [first + f64::from(w) * a, second + f64::from(w) * b]
                 })
@@ -289,7 +284,7 @@ pub(super) fn sums_by_parameter(
                 let start = (n * parameters + p) * plane;
                 let [x, g] = [given.input, given.grad].map(|v| &v[start..][..plane]);
                 let mut pair = Pair::new();
-                pair.add(x, g, |x, g| [g, g * (x - mean)]);
+                pair.add(x, g, g, |x, g, _| [g, g * (x - mean)]);
                 let [a, b] = pair.sums();
                 first += a;
                 second += b * inverse(set);
