@@ -16,6 +16,7 @@ use gabor::ops::dropout::Dropout;
 use gabor::ops::elementwise::{Add, AddScaled, Unary};
 use gabor::ops::gemm::Linear;
 use gabor::ops::lrn::{AlphaConvention, Lrn};
+use gabor::ops::norm::{Norm, Over};
 use gabor::ops::optim::{Sgd, SgdForm};
 use gabor::ops::pool::MaxPool2d;
 use gabor::ops::softmax::SoftmaxCrossEntropy;
@@ -127,6 +128,41 @@ fn the_gradients_of_a_small_network_are_its_slopes() {
 
     assert_eq!(graph.trainable(loss), [w1, b1, w2, b2, w3, b3]);
     check_gradients(&graph, loss, &[w1, b1, w2, b2, w3, b3, images], &bindings);
+}
+
+#[test]
+fn the_gradients_of_a_residual_block_with_batch_norm_are_its_slopes() {
+    let mut draw = Draw::new(6);
+    let (mut graph, mut bindings) = (Graph::new(), Bindings::new());
+    let images = input(&mut graph, &mut bindings, "images", &draw.normal([3, 4, 5, 4]));
+    let labels = input(&mut graph, &mut bindings, "labels", &draw.labels(3, 4));
+    let mut parameters = vec![images];
+    let mut named = |graph: &mut Graph, name: &str, shape: &[usize], scale| {
+        let value = parameter(graph, &mut draw, name, shape, scale);
+        parameters.push(value);
+        value
+    };
+    let mut x = images;
+    for (layer, activated) in [("1", true), ("2", false)] {
+        let name = |what: &str| format!("{what}{layer}");
+        let kernel = named(&mut graph, &name("kernel"), &[4, 4, 3, 3], 0.3);
+        let weight = named(&mut graph, &name("weight"), &[4], 1.0);
+        let bias = named(&mut graph, &name("bias"), &[4], 0.3);
+        x = graph.add(Conv2d::new(1, 1), &[x, kernel]).unwrap();
+        let norm = Norm { over: Over::Batch, eps: 1e-5 };
+        x = graph.add_all(norm, &[x, weight, bias]).unwrap()[0];
+        if activated {
+            x = graph.add(Unary::Relu, &[x]).unwrap();
+        }
+    }
+    x = graph.add(Add, &[x, images]).unwrap();
+    x = graph.add(Unary::Relu, &[x]).unwrap();
+    let weight = named(&mut graph, "layer.weight", &[4, 5, 4], 1.0);
+    x = graph.add_all(Norm { over: Over::Last(3), eps: 1e-5 }, &[x, weight]).unwrap()[0];
+    let dense = named(&mut graph, "dense", &[4, 4 * 5 * 4], 0.2);
+    let logits = graph.add(Linear, &[x, dense]).unwrap();
+    let loss = graph.add_all(SoftmaxCrossEntropy, &[logits, labels]).unwrap()[0];
+    check_gradients(&graph, loss, &parameters, &bindings);
 }
 
 #[test]

@@ -17,7 +17,11 @@ const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/gemm.wgsl"),
     crate::kernel::shader!("lib/index.wgsl"),
     crate::kernel::shader!("lib/inverse_power.wgsl"),
+    crate::kernel::shader!("lib/lrn_window.wgsl"),
+    crate::kernel::shader!("lib/moments.wgsl"),
     crate::kernel::shader!("lib/nan.wgsl"),
+    crate::kernel::shader!("lib/norm.wgsl"),
+    crate::kernel::shader!("lib/norm_terms.wgsl"),
     crate::kernel::shader!("lib/philox.wgsl"),
     crate::kernel::shader!("lib/windows.wgsl"),
 ];

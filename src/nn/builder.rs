@@ -1,17 +1,18 @@
 //! What layers build with: the graph, the parameters, and what they need to know of the run.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{Init, Layer};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Initial};
-use crate::ops::{Op, Value};
+use crate::ops::{Emit, Op, Value};
 use crate::tensor::{Shape, TensorType};
 
 /// What a network is built for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// Training: dropout is on.
+    /// Training: dropout is on, batch normalisation goes by the batch.
     Train,
     /// Evaluation and prediction.
     Evaluate,
@@ -215,8 +216,7 @@ impl<'a> Builder<'a> {
         fans: (usize, usize),
     ) -> Result<Value> {
         let shape = shape.into();
-        let path = self.graph.layer_path();
-        let name = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let (path, name) = (self.graph.layer_path(), self.path_of(name));
         if let (true, Some(value)) = (self.shared, self.graph.find(&name)) {
             return self.known(value, shape);
         }
@@ -238,6 +238,31 @@ impl<'a> Builder<'a> {
         }
         let remedy = format!("the layers that share it need {} and {shape}", info.ty.shape);
         Err(Error::setting("shared parameter", &info.name, remedy))
+    }
+
+    /// A value of the layer under construction that is kept from run to run and not trained, such as a
+    /// running mean. It is saved and loaded with the parameters where it is there in evaluation too.
+    ///
+    /// Errors where the layer has a value of that name already.
+    pub fn state(&mut self, name: &str, initial: impl Into<Initial>) -> Result<Value> {
+        let (name, initial) = (self.path_of(name), initial.into());
+        match self.graph.find(&name) {
+            Some(value) if self.shared => self.known(value, initial.ty().shape.clone()),
+            _ => self.graph.state(name, initial),
+        }
+    }
+
+    /// At the end of each run `state` takes the value `new`. A layer does this in training only.
+    ///
+    /// Errors where `state` is not a state, has an update already, or is of another type.
+    pub fn update(&mut self, state: Value, new: Value) -> Result<()> {
+        self.graph.update(state, new)
+    }
+
+    /// `name` within the layer under construction.
+    fn path_of(&self, name: &str) -> String {
+        let path = self.graph.layer_path();
+        if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
     }
 
     /// The source of random numbers for ops like dropout: the value of the counter, which the
@@ -268,6 +293,16 @@ impl<'a> Builder<'a> {
 /// Whether `path` is that of `layer` or of something in it.
 fn is_inside(path: &str, layer: &str) -> bool {
     path.strip_prefix(layer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+impl Emit for Builder<'_> {
+    fn emit(&mut self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Vec<Value>> {
+        self.graph.emit(op, inputs)
+    }
+
+    fn value_type(&self, value: Value) -> &TensorType {
+        self.ty(value)
+    }
 }
 
 /// The name of the graph's input `[seed low, seed high, step, first sample]` for random numbers.

@@ -66,7 +66,7 @@ pub struct LayerSummary {
     /// Floating-point operations of the forward pass; a multiply-add counts two.
     pub flops: u64,
     /// The weights that a layer with the same inputs and outputs would have if each output were
-    /// connected to each input; `None` where the layer has no weights.
+    /// connected to each input; `None` where the layer has no weights that connect them.
     pub fully_connected: Option<u128>,
     /// The weights that it would have if each output had its own for the inputs that it sees, not
     /// shared with its neighbours: the multiply-adds for one image.
@@ -170,22 +170,27 @@ impl Model {
             let is_own = |path: &str| path == layer.path;
             let own_parameters = parameters
                 .iter()
-                .filter(|p| p.name.rsplit_once('.').is_some_and(|(path, _)| is_own(path)));
-            let parameters: usize =
-                own_parameters.map(|p| graph.value(p.value).ty.elements()).sum();
+                .filter(|p| p.name.rsplit_once('.').is_some_and(|(path, _)| is_own(path)))
+                .map(|p| &graph.value(p.value).ty);
+            let output = graph.value(layer.output).ty.shape.clone();
+            // Weights that are a part of the output's shape, such as a scale for each channel, connect
+            // nothing.
+            let connects = own_parameters
+                .clone()
+                .any(|ty| ty.dims().len() > 1 && !output.dims().ends_with(ty.dims()));
+            let parameters = own_parameters.map(TensorType::elements).sum();
             let nodes: Vec<_> = graph.nodes().iter().filter(|n| is_own(&n.layer)).collect();
             if layer.has_layers && nodes.is_empty() {
                 return None;
             }
             let flops: u64 = nodes.iter().map(|node| node.op.cost(&node.types).flops).sum();
-            let has_weights = parameters > 0;
             Some(LayerSummary {
-                output: graph.value(layer.output).ty.shape.clone(),
+                output,
                 parameters,
                 flops,
-                fully_connected: has_weights
+                fully_connected: connects
                     .then(|| elements(layer.input) * elements(layer.output)),
-                locally_connected: has_weights.then(|| u128::from(flops / 2 / batch as u64)),
+                locally_connected: connects.then(|| u128::from(flops / 2 / batch as u64)),
                 name: layer.path,
             })
         });
@@ -194,7 +199,8 @@ impl Model {
         Ok(Summary { model: self.name.clone(), input: ty.shape, layers, parameters: total })
     }
 
-    /// The names and types of the parameters.
+    /// The names and types of the parameters and of other states that are kept with them, such as running
+    /// statistics.
     ///
     /// Errors where the network cannot be built.
     pub fn parameter_types(&self) -> Result<Vec<(String, TensorType)>> {

@@ -12,6 +12,7 @@ pub mod dropout;
 pub mod elementwise;
 pub mod gemm;
 pub mod lrn;
+pub mod norm;
 mod op;
 pub mod optim;
 pub mod parallel;

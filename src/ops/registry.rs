@@ -36,6 +36,7 @@ pub const FAMILIES: &[Family] = &[
     super::elementwise::FAMILY,
     super::gemm::FAMILY,
     super::lrn::FAMILY,
+    super::norm::FAMILY,
     super::optim::FAMILY,
     super::pool::FAMILY,
     super::reduce::FAMILY,

@@ -121,7 +121,8 @@ pub fn accumulation(model: &Model, micro_batch: usize, seed: u64) -> Result<Grap
 pub fn application(model: &Model, optimizer: &dyn Optimizer, seed: u64) -> Result<Graph> {
     let mut graph = Graph::new();
     let images = graph.input(Names::IMAGES, model.input_type(1)?)?;
-    let forward = model.forward(&mut graph, images, Mode::Train, seed)?;
+    // Only for its parameters: nothing of it runs, and running statistics are not updated.
+    let forward = model.forward(&mut graph, images, Mode::Evaluate, seed)?;
     let learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
     for parameter in &forward.parameters {
         let sum = gradient_state(&mut graph, &parameter.name, parameter.value)?;

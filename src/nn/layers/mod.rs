@@ -5,6 +5,7 @@ mod block;
 mod conv;
 mod dropout;
 mod linear;
+mod lrn;
 mod norm;
 mod pool;
 
@@ -13,5 +14,6 @@ pub use block::{AuxiliaryHead, Concat, Residual, Sequential, Shared};
 pub use conv::{Conv2d, ConvTranspose2d, Local2d};
 pub use dropout::{Dropout};
 pub use linear::{Linear};
-pub use norm::{Lrn};
+pub use lrn::{ContrastNorm, Lrn, LrnWithinChannel};
+pub use norm::{BatchNorm2d, GroupNorm, InstanceNorm, LayerNorm, Lrn};
 pub use pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d};

@@ -1,25 +1,34 @@
-//! Local response normalisation across channels.
+//! Local response normalisation: cuda-convnet's three.
+//!
+//! Across channels (its cross-map response normalisation), [`Lrn`]; within a channel (its same-map
+//! response normalisation), [`LrnWithinChannel`]; and of contrast, which is [`LrnWithinChannel`] with the
+//! squares of [`LocalCentre`].
 
 mod backward;
+mod calls;
 mod cases;
+mod centre;
+mod window;
+mod within;
+mod within_cases;
 
 pub use backward::LrnGrad;
+pub use centre::{LocalCentre, LocalCentreGrad};
+pub use within::{LrnWithinChannel, LrnWithinChannelGrad};
 
 use std::ops::Range;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, scaled};
-use crate::ops::call::Call;
 use crate::ops::registry::{Entry, Family};
 use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
 use crate::tensor::TensorType;
 
 /// The ops of this folder.
-pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
-
-const CALLS: &[Call] = &[];
+pub const FAMILY: Family = Family { ops: OPS, calls: calls::CALLS };
 
 const OPS: &[Entry] = &[
     Entry {
@@ -38,15 +47,50 @@ const OPS: &[Entry] = &[
         random: cases::random_grad,
         errors: cases::grad_errors,
     },
+    Entry {
+        name: "lrn_within_channel",
+        formula: "y = x * s^-beta, s = k + alpha * sum of d^2 around each position, d = x or given",
+        source: "cuda-convnet, rnorm and cnorm; Caffe, WITHIN_CHANNEL",
+        cases: within_cases::forward,
+        random: within_cases::random_forward,
+        errors: within_cases::forward_errors,
+    },
+    Entry {
+        name: "lrn_within_channel_grad",
+        formula: "grad_x = g s^-beta, grad_d = -2 alpha beta d * sum of g y / s; their sum where d = x",
+        source: "derived by hand",
+        cases: within_cases::grad,
+        random: within_cases::random_grad,
+        errors: within_cases::grad_errors,
+    },
+    Entry {
+        name: "local_centre",
+        formula: "y = x - mean of x around each position",
+        source: "cuda-convnet, cnorm",
+        cases: within_cases::centre,
+        random: within_cases::random_centre,
+        errors: within_cases::centre_errors,
+    },
+    Entry {
+        name: "local_centre_grad",
+        formula: "grad_x = g - sum over the windows that hold the position of g / size of the window",
+        source: "derived by hand",
+        cases: within_cases::centre_grad,
+        random: within_cases::random_centre_grad,
+        errors: within_cases::centre_grad_errors,
+    },
 ];
 
 /// What `alpha` multiplies. Programs differ, and with AlexNet's 1e-4 by a factor of five.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AlphaConvention {
-    /// The sum of the squares, as in the paper and in cuda-convnet.
+    /// The sum of the squares, as in the paper of AlexNet and in cuda-convnet's kernels.
     Sum,
-    /// The sum of the squares divided by `size`, as in Caffe, PyTorch and ONNX. Windows cut at the
-    /// first and the last channel are divided by `size` all the same.
+    /// The sum of the squares divided by the elements of a whole window (`size`, or `size * size` within
+    /// a channel), as in Caffe, PyTorch, ONNX and the `scale` of cuda-convnet's layer files. Windows cut
+    /// at the edges are divided by the same number.
+    #[default]
     Mean,
 }
 
@@ -56,7 +100,8 @@ pub enum AlphaConvention {
 ///
 /// Input: `[batch, channels, height, width]`. Outputs: `y`, and the base of the power `s = k + alpha
 /// * sum`, which the backward pass reads and through which no gradient flows.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Lrn {
     /// The number of channels in a window; at least 1. For an even number the window reaches one
     /// channel further down than up, as in PyTorch.
@@ -69,6 +114,13 @@ pub struct Lrn {
     pub k: f32,
     /// What `alpha` multiplies.
     pub convention: AlphaConvention,
+}
+
+impl Default for Lrn {
+    /// 5 channels and PyTorch's defaults: `alpha = 1e-4` on the mean, `beta = 0.75`, `k = 1`.
+    fn default() -> Self {
+        Lrn { size: 5, alpha: 1e-4, beta: 0.75, k: 1.0, convention: AlphaConvention::Mean }
+    }
 }
 
 #[repr(C)]

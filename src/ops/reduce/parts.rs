@@ -13,9 +13,20 @@ struct Params {
     accumulate: u32,
 }
 
-/// Adds the `parts` rows of workspace `sums`, in order, to the elements `range` of output 0, or writes
-/// their sum there unless `accumulate`. The rows are as long as the range.
+/// [`add_parts_into`] output 0.
 pub(crate) fn add_parts(
+    sums: usize,
+    parts: usize,
+    range: &Range<usize>,
+    accumulate: bool,
+) -> Dispatch {
+    add_parts_into(Operand::Output(0), sums, parts, range, accumulate)
+}
+
+/// Adds the `parts` rows of workspace `sums`, in order, to the elements `range` of `output`, or writes
+/// their sum there unless `accumulate`. The rows are as long as the range.
+pub(crate) fn add_parts_into(
+    output: Operand,
     sums: usize,
     parts: usize,
     range: &Range<usize>,
@@ -24,7 +35,7 @@ pub(crate) fn add_parts(
     let (bound, start) = aligned(range.clone());
     Dispatch::new(crate::kernel::shader!("reduce/add_parts.wgsl"))
         .bind_range("sums", Operand::Workspace(sums), 0..parts * range.len())
-        .bind_range("output", Operand::Output(0), bound)
+        .bind_range("output", output, bound)
         .params(&Params {
             length: range.len() as u32,
             parts: parts as u32,
