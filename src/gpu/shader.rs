@@ -17,6 +17,9 @@ const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/index.wgsl"),
     crate::kernel::shader!("lib/inverse_power.wgsl"),
     crate::kernel::shader!("lib/philox.wgsl"),
+    crate::kernel::shader!("lib/resample.wgsl"),
+    crate::kernel::shader!("lib/strided.wgsl"),
+    crate::kernel::shader!("lib/unary.wgsl"),
     crate::kernel::shader!("lib/windows.wgsl"),
 ];
 

@@ -30,3 +30,11 @@ pub fn sides<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[usize; 4], D
         },
     }
 }
+
+/// Any number of numbers: a list, or a single one.
+pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i64>, D::Error> {
+    match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(one) => Ok(vec![one]),
+        OneOrMany::Many(many) => Ok(many),
+    }
+}
