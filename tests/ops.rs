@@ -36,7 +36,9 @@ fn every_entry_is_complete() {
             assert_eq!(case.op.name(), entry.name, "case {}", case.label);
             let types = Types::infer(case.op.as_ref(), case.input_types()).unwrap();
             for &(input, output) in case.op.in_place() {
-                assert_eq!(types.inputs[input], types.outputs[output], "{}", entry.name);
+                let (from, to) = (&types.inputs[input], &types.outputs[output]);
+                let is_same = from.dtype == to.dtype && from.elements() == to.elements();
+                assert!(is_same, "{}: {from} in place of {to}", entry.name);
             }
         }
     }

@@ -1,44 +1,25 @@
-// grad[i] = grad[i] * f'(x[i]), in place, with f' computed from y[i] = f(x[i]).
+// grad[i] = grad[i] * f'(x[i]), in place, with f' computed from x[i] or from y[i] = f(x[i]).
 //
-// grad    [n], the gradient at the output on entry and at the input on exit
-// output  [n], y
+// grad  [n], the gradient at the output on entry and at the input on exit
+// kept  [n], x or y, as the table in lib/unary.wgsl says
 //
-// One invocation takes one vector of four elements. FUNCTION is numbered as in unary.wgsl:
-//   0  relu        y > 0 ? 1 : 0
-//   1  leaky_relu  y > 0 ? 1 : parameter
-//   2  sigmoid     y (1 - y)
-//   3  tanh        1 - y^2
+// One invocation takes one vector of four elements. FUNCTION chooses f from lib/unary.wgsl.
 
 // import lib/index.wgsl
+// import lib/unary.wgsl
 
 const FUNCTION: u32 = 0u;
 const WIDTH: u32 = 64u;
 
 struct Params {
     vectors: u32,
-    parameter: f32,
+    a: f32,
+    b: f32,
 }
 
 @group(0) @binding(0) var<storage, read_write> grad: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> output: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> kept: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> params: Params;
-
-fn derivative(y: vec4<f32>) -> vec4<f32> {
-    switch FUNCTION {
-        case 1u: {
-            return select(vec4(params.parameter), vec4(1.0), y > vec4(0.0));
-        }
-        case 2u: {
-            return y * (1.0 - y);
-        }
-        case 3u: {
-            return 1.0 - y * y;
-        }
-        default: {
-            return select(vec4(0.0), vec4(1.0), y > vec4(0.0));
-        }
-    }
-}
 
 @compute @workgroup_size(WIDTH)
 fn main(
@@ -49,5 +30,5 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    grad[i] = grad[i] * derivative(output[i]);
+    grad[i] = grad[i] * derivative(kept[i], params.a, params.b);
 }

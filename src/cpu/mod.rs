@@ -147,8 +147,21 @@ struct Memory<'a> {
     state_of: &'a [usize],
 }
 
-/// The most tensors an op may read or write.
+/// As many tensors as most ops read or write.
 const MANY: usize = 16;
+
+/// `count` empty places: those of `few` where they are enough, else of `many`, which then takes memory.
+fn places<'a, T: Default>(
+    count: usize,
+    few: &'a mut [T; MANY],
+    many: &'a mut Vec<T>,
+) -> &'a mut [T] {
+    if count <= MANY {
+        return &mut few[..count];
+    }
+    many.resize_with(count, T::default);
+    many
+}
 
 impl Memory<'_> {
     fn get(&self, home: Home) -> &[f32] {
@@ -186,26 +199,31 @@ impl Memory<'_> {
                 self.put(*to, target);
             }
             PlanStep::Run { op, types, inputs, outputs, workspace, .. } => {
-                let mut taken: [Vec<f32>; MANY] = Default::default();
+                let (mut few, mut many) = Default::default();
+                let taken = places::<Vec<f32>>(outputs.len(), &mut few, &mut many);
                 for (buffer, &home) in taken.iter_mut().zip(outputs) {
                     *buffer = self.take(home);
                 }
                 let mut scratch =
                     workspace.first().map(|&slot| self.take(Home::Slot(slot))).unwrap_or_default();
-                let mut reads: [&[f32]; MANY] = [&[]; MANY];
+                let (mut few, mut many) = Default::default();
+                let reads = places::<&[f32]>(inputs.len(), &mut few, &mut many);
                 for ((read, home), ty) in reads.iter_mut().zip(inputs).zip(&types.inputs) {
                     if !outputs.contains(home) {
                         *read = &self.get(*home)[..ty.elements()];
                     }
                 }
-                let mut writes: [&mut [f32]; MANY] = Default::default();
-                for ((write, buffer), ty) in writes.iter_mut().zip(&mut taken).zip(&types.outputs) {
+                let (mut few, mut many) = Default::default();
+                let writes = places::<&mut [f32]>(outputs.len(), &mut few, &mut many);
+                for ((write, buffer), ty) in
+                    writes.iter_mut().zip(taken.iter_mut()).zip(&types.outputs)
+                {
                     *write = &mut buffer[..ty.elements()];
                 }
                 op.cpu(&mut CpuTensors {
                     types,
-                    inputs: &reads[..inputs.len()],
-                    outputs: &mut writes[..outputs.len()],
+                    inputs: reads,
+                    outputs: writes,
                     scratch: &mut scratch,
                 });
                 for (buffer, &home) in taken.iter_mut().zip(outputs) {

@@ -23,6 +23,9 @@ const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/norm.wgsl"),
     crate::kernel::shader!("lib/norm_terms.wgsl"),
     crate::kernel::shader!("lib/philox.wgsl"),
+    crate::kernel::shader!("lib/resample.wgsl"),
+    crate::kernel::shader!("lib/strided.wgsl"),
+    crate::kernel::shader!("lib/unary.wgsl"),
     crate::kernel::shader!("lib/windows.wgsl"),
 ];
 

@@ -69,3 +69,11 @@ impl From<[usize; 4]> for Sides {
         Sides(sides)
     }
 }
+
+/// Any number of numbers: a list, or a single one.
+pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i64>, D::Error> {
+    match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(one) => Ok(vec![one]),
+        OneOrMany::Many(many) => Ok(many),
+    }
+}

@@ -4,6 +4,7 @@
 //! (`reference.rs`), its implementations (`cpu.rs`, `gpu.rs`) and its samples (`cases.rs`); a small
 //! op keeps them in one file. Gradients are ops like any other.
 
+pub mod arith;
 pub mod attributes;
 pub mod call;
 pub mod case;
@@ -19,6 +20,7 @@ pub mod parallel;
 pub mod pool;
 pub mod reduce;
 pub mod registry;
+pub mod shape;
 pub mod softmax;
 
 pub use op::{

@@ -41,7 +41,7 @@ pub trait Op: fmt::Debug + Send + Sync {
     }
 
     /// Pairs (input, output) for which the output is written over the input's memory. Both have the
-    /// same type. The planner copies where the input is still needed. The oracle is unaffected.
+    /// same element type and as many elements. The planner copies where the input is still needed. The oracle is unaffected.
     fn in_place(&self) -> &'static [(usize, usize)] {
         &[]
     }

@@ -31,6 +31,7 @@ pub struct Family {
 
 /// All families of ops. A new folder adds one line here.
 pub const FAMILIES: &[Family] = &[
+    super::arith::FAMILY,
     super::conv::FAMILY,
     super::dropout::FAMILY,
     super::elementwise::FAMILY,
@@ -40,6 +41,7 @@ pub const FAMILIES: &[Family] = &[
     super::optim::FAMILY,
     super::pool::FAMILY,
     super::reduce::FAMILY,
+    super::shape::FAMILY,
     super::softmax::FAMILY,
 ];
 

@@ -18,12 +18,7 @@ impl Activation {
 
 impl Layer for Activation {
     fn kind(&self) -> &'static str {
-        match self.0 {
-            Unary::Relu => "relu",
-            Unary::LeakyRelu { .. } => "leaky_relu",
-            Unary::Sigmoid => "sigmoid",
-            Unary::Tanh => "tanh",
-        }
+        self.0.name()
     }
 
     fn build(&self, builder: &mut Builder<'_>, input: Value) -> Result<Value> {

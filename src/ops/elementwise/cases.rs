@@ -1,11 +1,8 @@
 //! Samples for the elementwise ops.
 
-use super::{Add, AddScaled, Fill, Unary, UnaryGrad};
-use crate::ops::case::{Case, Draw, ErrorCase, forward};
+use super::{Add, AddScaled, Fill};
+use crate::ops::case::{Case, Draw, ErrorCase};
 use crate::tensor::{Shape, TensorType};
-
-const FUNCTIONS: [Unary; 4] =
-    [Unary::Relu, Unary::LeakyRelu { slope: 0.1 }, Unary::Sigmoid, Unary::Tanh];
 
 /// Equal and distinct extents, a single element, sizes that are not whole vectors, and one that
 /// takes more than one workgroup.
@@ -17,55 +14,6 @@ fn shapes() -> Vec<Shape> {
         [3].into(),
         [257].into(),
         [5, 4099].into(),
-    ]
-}
-
-pub(super) fn unary(draw: &mut Draw) -> Vec<Case> {
-    let every = FUNCTIONS.iter().flat_map(|&f| shapes().into_iter().map(move |s| (f, s)));
-    every.map(|(f, s)| unary_case(f, s, draw)).collect()
-}
-
-fn unary_case(function: Unary, shape: Shape, draw: &mut Draw) -> Case {
-    let label = format!("{function:?} {shape}");
-    Case::new(label, function, vec![draw.normal(shape)]).differentiable([0])
-}
-
-pub(super) fn random_unary(draw: &mut Draw) -> Case {
-    let (function, shape) = (draw.pick(&FUNCTIONS), draw.shape(3, 12));
-    unary_case(function, shape, draw)
-}
-
-pub(super) fn unary_errors() -> Vec<ErrorCase> {
-    vec![
-        ErrorCase::new(Unary::Relu, vec![], "takes 1 inputs"),
-        ErrorCase::new(Unary::Relu, vec![TensorType::u32([3])], "must be f32"),
-        ErrorCase::new(Unary::Relu, vec![TensorType::f32([3, 0])], "empty"),
-        ErrorCase::new(Unary::LeakyRelu { slope: f32::NAN }, vec![TensorType::f32([3])], "slope"),
-    ]
-}
-
-pub(super) fn unary_grad(draw: &mut Draw) -> Vec<Case> {
-    let every = FUNCTIONS.iter().flat_map(|&f| shapes().into_iter().map(move |s| (f, s)));
-    every.map(|(f, s)| unary_grad_case(f, s, draw)).collect()
-}
-
-fn unary_grad_case(function: Unary, shape: Shape, draw: &mut Draw) -> Case {
-    let label = format!("{function:?} {shape}");
-    let mut inputs = vec![draw.normal(shape.clone())];
-    inputs.extend(forward(&function, &[draw.normal(shape)]));
-    Case::new(label, UnaryGrad(function), inputs)
-}
-
-pub(super) fn random_unary_grad(draw: &mut Draw) -> Case {
-    let (function, shape) = (draw.pick(&FUNCTIONS), draw.shape(3, 12));
-    unary_grad_case(function, shape, draw)
-}
-
-pub(super) fn unary_grad_errors() -> Vec<ErrorCase> {
-    let (a, b) = (TensorType::f32([2, 3]), TensorType::f32([3, 2]));
-    vec![
-        ErrorCase::new(UnaryGrad(Unary::Relu), vec![a.clone()], "takes 2 inputs"),
-        ErrorCase::new(UnaryGrad(Unary::Relu), vec![a, b], "same shape"),
     ]
 }
 

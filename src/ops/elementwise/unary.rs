@@ -1,97 +1,40 @@
-//! Functions of one number, and their derivatives.
+//! Functions of one number, and their derivatives, over whole tensors.
 
+use super::functions::{GELU_TANH, Kept, SELU, Unary};
 use super::vectors;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant};
 use crate::ops::{
     Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, parallel,
 };
 use crate::tensor::TensorType;
 
-/// `y = f(x)` for each element, in place. One input and one output of any shape.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Unary {
-    /// `max(x, 0)` (Nair & Hinton, 2010). Its derivative at 0 is 0, as in PyTorch.
-    Relu,
-    /// `x` where it is positive, else `slope * x` (Maas et al., 2013).
-    LeakyRelu {
-        /// The factor for negative values; positive, so that the output's sign tells the input's.
-        slope: f32,
-    },
-    /// `1 / (1 + exp(-x))`.
-    Sigmoid,
-    /// The hyperbolic tangent.
-    Tanh,
-}
-
-impl Unary {
-    fn value(self, x: f64) -> f64 {
-        match self {
-            Unary::Relu => x.max(0.0),
-            Unary::LeakyRelu { slope } if x <= 0.0 => f64::from(slope) * x,
-            Unary::LeakyRelu { .. } => x,
-            Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-            Unary::Tanh => x.tanh(),
-        }
-    }
-
-    /// The derivative at x, from y = f(x).
-    fn derivative(self, y: f64) -> f64 {
-        match self {
-            Unary::Relu => f64::from(u8::from(y > 0.0)),
-            Unary::LeakyRelu { slope } if y <= 0.0 => f64::from(slope),
-            Unary::LeakyRelu { .. } => 1.0,
-            Unary::Sigmoid => y * (1.0 - y),
-            Unary::Tanh => 1.0 - y * y,
-        }
-    }
-
-    /// The number that the shaders know the function by, and its parameter.
-    fn code(self) -> (u32, f32) {
-        match self {
-            Unary::Relu => (0, 0.0),
-            Unary::LeakyRelu { slope } => (1, slope),
-            Unary::Sigmoid => (2, 0.0),
-            Unary::Tanh => (3, 0.0),
-        }
-    }
-
-    fn check(self, op: &'static str, inputs: &[TensorType]) -> Result<()> {
-        match self {
-            Unary::LeakyRelu { slope } if !(slope > 0.0 && slope.is_finite()) => {
-                let shapes = inputs.iter().map(|t| &t.shape);
-                let problem = format!("the slope must be positive and finite, is {slope}");
-                Err(Error::shape(op, shapes, problem))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Units in the last place that WGSL's `exp` and `tanh` may be off count as a longer sum.
-    fn inexactness(self) -> usize {
-        match self {
-            Unary::Relu | Unary::LeakyRelu { .. } => 1,
-            Unary::Sigmoid | Unary::Tanh => 64,
-        }
-    }
-}
-
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
     vectors: u32,
-    parameter: f32,
+    a: f32,
+    b: f32,
 }
 
+impl Unary {
+    fn dispatch(self, shader: crate::kernel::Shader, vectors: u32) -> Dispatch {
+        let (function, [a, b]) = self.code();
+        Dispatch::new(shader).constant("FUNCTION", function).params(&Params { vectors, a, b })
+    }
+}
+
+/// `y = f(x)` for each element. One input and one output of any shape; in place where the gradient
+/// does not need x.
 impl Op for Unary {
     fn name(&self) -> &'static str {
         "unary"
     }
 
     fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_inputs(self.name(), inputs, 1..=1)?;
-        expect_f32(self.name(), inputs)?;
-        self.check(self.name(), inputs)?;
+        expect_inputs("unary", inputs, 1..=1)?;
+        expect_f32("unary", inputs)?;
+        self.check("unary", inputs)?;
         Ok(inputs.to_vec())
     }
 
@@ -104,11 +47,21 @@ impl Op for Unary {
     }
 
     fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
-        g.emit_grad(0, UnaryGrad(*self), &[g.grad_output(0)?, g.output(0)])
+        let grad = g.grad_output(0)?;
+        match (self.kept(), *self) {
+            (Kept::Output, _) => g.emit_grad(0, UnaryGrad(*self), &[grad, g.output(0)]),
+            (Kept::Nothing, Unary::Affine { scale, .. }) => {
+                g.emit_grad(0, Unary::Affine { scale, shift: 0.0 }, &[grad])
+            }
+            _ => g.emit_grad(0, UnaryGrad(*self), &[grad, g.input(0)]),
+        }
     }
 
     fn in_place(&self) -> &'static [(usize, usize)] {
-        &[(0, 0)]
+        match self.kept() {
+            Kept::Input => &[],
+            Kept::Output | Kept::Nothing => &[(0, 0)],
+        }
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
@@ -118,33 +71,32 @@ impl Op for Unary {
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
-        let data = &mut *io.outputs[0];
-        match *self {
-            Unary::Relu => {
-                parallel::each(data, |part| part.iter_mut().for_each(|x| *x = x.max(0.0)));
-            }
-            Unary::LeakyRelu { slope } => parallel::each(data, |part| {
-                part.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { slope * *x });
-            }),
-            Unary::Sigmoid => parallel::each(data, |part| {
-                part.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));
-            }),
-            Unary::Tanh => parallel::each(data, |part| part.iter_mut().for_each(|x| *x = x.tanh())),
+        let output = &mut *io.outputs[0];
+        match self.kept() {
+            Kept::Input => self.each_value(Apart { input: io.inputs[0], output }),
+            Kept::Output | Kept::Nothing => self.each_value(InPlace(output)),
         }
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        let (function, parameter) = self.code();
         Ok(vectors("vec4", types.outputs[0].elements(), adapter, |range, vectors| {
-            Dispatch::new(crate::kernel::shader!("elementwise/unary.wgsl"))
-                .constant("FUNCTION", function)
-                .bind_range("data", Operand::Output(0), range)
-                .params(&Params { vectors, parameter })
+            if self.kept() == Kept::Input {
+                self.dispatch(crate::kernel::shader!("elementwise/unary_apart.wgsl"), vectors)
+                    .bind_range("input", Operand::Input(0), range.clone())
+                    .bind_range("output", Operand::Output(0), range)
+            } else {
+                self.dispatch(crate::kernel::shader!("elementwise/unary.wgsl"), vectors).bind_range(
+                    "data",
+                    Operand::Output(0),
+                    range,
+                )
+            }
         }))
     }
 }
 
-/// `grad_x = grad_y * f'(x)`, in place. Inputs: `grad_y` and `y = f(x)`.
+/// `grad_x = grad_y * f'(x)`, in place. Inputs: `grad_y`, and what [`Unary::kept`] says of `x` and
+/// `y = f(x)`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct UnaryGrad(pub Unary);
 
@@ -165,45 +117,193 @@ impl Op for UnaryGrad {
         Cost::with_flops(types, 2 * types.outputs[0].elements() as u64)
     }
 
+    fn reduction(&self, _: &Types) -> usize {
+        // From y the derivative takes no more than a product; from x it has the function in it.
+        match self.0.kept() {
+            Kept::Input => self.0.inexactness(),
+            Kept::Output | Kept::Nothing => 4,
+        }
+    }
+
     fn in_place(&self) -> &'static [(usize, usize)] {
         &[(0, 0)]
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
-        let (grads, outputs) = (&io.inputs[0].data, &io.inputs[1].data);
-        for ((x, &grad), &y) in io.outputs[0].data.iter_mut().zip(grads).zip(outputs) {
-            *x = grad * self.0.derivative(y);
+        let (grads, kept) = (&io.inputs[0].data, &io.inputs[1].data);
+        for ((x, &grad), &kept) in io.outputs[0].data.iter_mut().zip(grads).zip(kept) {
+            *x = grad * self.0.derivative(kept);
         }
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
-        let (grad, output) = (&mut *io.outputs[0], io.inputs[1]);
-        let mut apply = |f: &(dyn Fn(f32) -> f32 + Sync)| {
-            parallel::zip(grad, output, |grads, ys| {
-                grads.iter_mut().zip(ys).for_each(|(grad, &y)| *grad *= f(y));
-            });
-        };
-        match self.0 {
-            Unary::Relu => parallel::zip(grad, output, |grads, ys| {
-                grads
-                    .iter_mut()
-                    .zip(ys)
-                    .for_each(|(grad, &y)| *grad = if y > 0.0 { *grad } else { 0.0 });
-            }),
-            Unary::LeakyRelu { slope } => apply(&|y| if y > 0.0 { 1.0 } else { slope }),
-            Unary::Sigmoid => apply(&|y| y * (1.0 - y)),
-            Unary::Tanh => apply(&|y| 1.0 - y * y),
-        }
+        self.0.each_derivative(Scale { grad: io.outputs[0], kept: io.inputs[1] });
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        let (function, parameter) = self.0.code();
         Ok(vectors("vec4", types.outputs[0].elements(), adapter, |range, vectors| {
-            Dispatch::new(crate::kernel::shader!("elementwise/unary_grad.wgsl"))
-                .constant("FUNCTION", function)
+            self.0
+                .dispatch(crate::kernel::shader!("elementwise/unary_grad.wgsl"), vectors)
                 .bind_range("grad", Operand::Output(0), range.clone())
-                .bind_range("output", Operand::Input(1), range)
-                .params(&Params { vectors, parameter })
+                .bind_range("kept", Operand::Input(1), range)
         }))
     }
+}
+
+/// A loop over a tensor, compiled once for each function.
+trait Loop {
+    fn run(self, f: impl Fn(f32) -> f32 + Send + Sync);
+}
+
+struct InPlace<'a>(&'a mut [f32]);
+
+struct Apart<'a> {
+    input: &'a [f32],
+    output: &'a mut [f32],
+}
+
+/// Multiplies gradients with a function of what was kept.
+struct Scale<'a> {
+    grad: &'a mut [f32],
+    kept: &'a [f32],
+}
+
+impl Loop for InPlace<'_> {
+    fn run(self, f: impl Fn(f32) -> f32 + Send + Sync) {
+        parallel::each(self.0, |part| part.iter_mut().for_each(|x| *x = f(*x)));
+    }
+}
+
+impl Loop for Apart<'_> {
+    fn run(self, f: impl Fn(f32) -> f32 + Send + Sync) {
+        parallel::zip(self.output, self.input, |ys, xs| {
+            ys.iter_mut().zip(xs).for_each(|(y, &x)| *y = f(x));
+        });
+    }
+}
+
+impl Loop for Scale<'_> {
+    fn run(self, f: impl Fn(f32) -> f32 + Send + Sync) {
+        parallel::zip(self.grad, self.kept, |grads, kept| {
+            grads.iter_mut().zip(kept).for_each(|(grad, &kept)| *grad *= f(kept));
+        });
+    }
+}
+
+impl Unary {
+    fn each_value(self, over: impl Loop) {
+        let elu = |over, alpha: f32, scale: f32| {
+            Loop::run(over, move |x| scale * if x > 0.0 { x } else { alpha * x.exp_m1() });
+        };
+        match self {
+            Unary::Relu => over.run(|x| x.max(0.0)),
+            Unary::LeakyRelu { slope } => over.run(|x| if x > 0.0 { x } else { slope * x }),
+            Unary::Sigmoid => over.run(sigmoid),
+            Unary::Tanh => over.run(f32::tanh),
+            Unary::Elu { alpha } => elu(over, alpha, 1.0),
+            Unary::Selu => elu(over, SELU[0] as f32, SELU[1] as f32),
+            Unary::Silu => over.run(|x| x * sigmoid(x)),
+            Unary::Gelu => over.run(|x| x * normal_probability(x)),
+            Unary::GeluTanh => over.run(|x| x * sigmoid(gelu_argument(x))),
+            Unary::Softplus { beta, threshold } => over.run(move |x| {
+                let z = beta * x;
+                let smooth = (z.max(0.0) + (-z.abs()).exp().ln_1p()) / beta;
+                if z > threshold { x } else { smooth }
+            }),
+            Unary::HardSigmoid => over.run(|x| (x / 6.0 + 0.5).clamp(0.0, 1.0)),
+            Unary::HardSwish => over.run(|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
+            Unary::Clamp { min, max } => over.run(move |x| x.clamp(min, max)),
+            Unary::Exp => over.run(f32::exp),
+            Unary::Log => over.run(f32::ln),
+            Unary::Sqrt => over.run(f32::sqrt),
+            Unary::Square => over.run(|x| x * x),
+            Unary::Abs => over.run(f32::abs),
+            Unary::Reciprocal => over.run(f32::recip),
+            Unary::Power { exponent } => over.run(move |x| x.powf(exponent)),
+            Unary::Affine { scale, shift } => over.run(move |x| scale * x + shift),
+        }
+    }
+
+    fn each_derivative(self, over: Scale<'_>) {
+        let step = |is_one: bool| f32::from(u8::from(is_one));
+        let elu = |over, alpha: f32, scale: f32| {
+            let floor = alpha * scale;
+            Loop::run(over, move |y| if y > 0.0 { scale } else { y + floor });
+        };
+        match self {
+            // A product would make NaN of what is 0 whatever arrives.
+            Unary::Relu => parallel::zip(over.grad, over.kept, |grads, ys| {
+                let pairs = grads.iter_mut().zip(ys);
+                pairs.for_each(|(grad, &y)| *grad = if y > 0.0 { *grad } else { 0.0 });
+            }),
+            Unary::LeakyRelu { slope } => over.run(move |v| if v > 0.0 { 1.0 } else { slope }),
+            Unary::Sigmoid => over.run(|y| y * (1.0 - y)),
+            Unary::Tanh => over.run(|y| (1.0 - y) * (1.0 + y)),
+            Unary::Elu { alpha } => elu(over, alpha, 1.0),
+            Unary::Selu => elu(over, SELU[0] as f32, SELU[1] as f32),
+            Unary::Silu => over.run(|x| sigmoid(x) * (1.0 + x * sigmoid(-x))),
+            Unary::Gelu => over.run(|x| normal_probability(x) + x * normal_density(x)),
+            Unary::GeluTanh => over.run(|x| {
+                let (u, c) = (gelu_argument(x), x.clamp(-20.0, 20.0));
+                let [a, b] = GELU_TANH.map(|c| c as f32);
+                let s = sigmoid(u);
+                s + c * s * sigmoid(-u) * (2.0 * a * (1.0 + 3.0 * b * c * c))
+            }),
+            Unary::Softplus { beta, threshold } => over.run(move |x| {
+                let z = beta * x;
+                if z > threshold { 1.0 } else { sigmoid(z) }
+            }),
+            Unary::HardSigmoid => over.run(move |y| step(y > 0.0 && y < 1.0) / 6.0),
+            Unary::HardSwish => over.run(|x| match x {
+                x if x <= -3.0 => 0.0,
+                x if x < 3.0 => x / 3.0 + 0.5,
+                _ => 1.0,
+            }),
+            Unary::Clamp { min, max } => over.run(move |x| step(x >= min && x <= max)),
+            Unary::Exp => over.run(|y| y),
+            Unary::Log => over.run(f32::recip),
+            Unary::Sqrt => over.run(|y| 0.5 / y),
+            Unary::Square => over.run(|x| 2.0 * x),
+            Unary::Abs => over.run(move |x| step(x > 0.0) - step(x < 0.0)),
+            Unary::Reciprocal => over.run(|y| -y * y),
+            Unary::Power { exponent: 0.0 } => over.run(|_| 0.0),
+            Unary::Power { exponent } => over.run(move |x| exponent * x.powf(exponent - 1.0)),
+            Unary::Affine { scale, .. } => over.run(move |_| scale),
+        }
+    }
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// Twice the argument of the hyperbolic tangent: `1 + tanh(u / 2) = 2 sigmoid(u)`.
+fn gelu_argument(x: f32) -> f32 {
+    let ([a, b], c) = (GELU_TANH.map(|c| c as f32), x.clamp(-20.0, 20.0));
+    2.0 * a * (c + b * c * c * c)
+}
+
+/// `P(X <= x)` for a standard normal X, by Press et al., "Numerical Recipes", `erfcc`.
+fn normal_probability(x: f32) -> f32 {
+    const TERMS: [f32; 9] = [
+        0.170_872_77,
+        -0.822_152_23,
+        1.488_515_9,
+        -1.135_203_98,
+        0.278_868_07,
+        -0.186_288_06,
+        0.096_784_18,
+        0.374_091_96,
+        1.000_023_68,
+    ];
+    let z = x.abs().min(20.0) * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.5 * z);
+    let sum = TERMS.iter().fold(0.0, |sum, term| term + t * sum);
+    let tail = 0.5 * t * (-z * z - 1.265_512_2 + t * sum).exp();
+    if x >= 0.0 { 1.0 - tail } else { tail }
+}
+
+fn normal_density(x: f32) -> f32 {
+    let c = x.abs().min(20.0);
+    0.398_942_28 * (-0.5 * c * c).exp()
 }

@@ -14,7 +14,8 @@ use crate::tensor::TensorType;
 /// Output: `[m, n]` or `[batch, m, n]`.
 ///
 /// Errors where the inner extents or the batches differ.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct MatMul {
     /// Whether A is stored `[k, m]`.
     pub trans_a: bool,

@@ -2,6 +2,7 @@
 //!
 //! [`gpu`] and [`cpu`] hold the products themselves, for every op that is made of them.
 
+mod calls;
 mod cases;
 pub mod cpu;
 pub mod gpu;
@@ -13,13 +14,10 @@ pub use kernels::Kernel;
 pub use linear::{Linear, LinearGradInput, LinearGradWeight};
 pub use matmul::MatMul;
 
-use crate::ops::call::Call;
 use crate::ops::registry::{Entry, Family};
 
 /// The ops of this folder.
-pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
-
-const CALLS: &[Call] = &[];
+pub const FAMILY: Family = Family { ops: OPS, calls: calls::CALLS };
 
 const OPS: &[Entry] = &[
     Entry {

@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use crate::kernel::{Adapter, Dispatch, Operand};
 
+/// What the second stage's shaders take.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    length: u32,
-    parts: u32,
-    output_start: u32,
-    accumulate: u32,
+pub(crate) struct PartsParams {
+    pub(crate) length: u32,
+    pub(crate) parts: u32,
+    pub(crate) output_start: u32,
+    pub(crate) accumulate: u32,
 }
 
 /// [`add_parts_into`] output 0.
@@ -36,7 +37,7 @@ pub(crate) fn add_parts_into(
     Dispatch::new(crate::kernel::shader!("reduce/add_parts.wgsl"))
         .bind_range("sums", Operand::Workspace(sums), 0..parts * range.len())
         .bind_range("output", output, bound)
-        .params(&Params {
+        .params(&PartsParams {
             length: range.len() as u32,
             parts: parts as u32,
             output_start: start as u32,
