@@ -6,6 +6,7 @@ use super::windows::{Geometry, Windows};
 use super::{Work, by_planes, planes, planes_per_job};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
+use crate::ops::parallel::vectorised;
 use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
 use crate::tensor::TensorType;
 
@@ -178,7 +179,9 @@ impl Op for AvgPool2d {
             .par_chunks_mut(g.output_plane())
             .zip(io.inputs[0].par_chunks(g.input_plane()))
             .with_min_len(planes_per_job(&g))
-            .for_each(|(output, input)| self.plane(&g, factors, input, output));
+            .for_each(|(output, input)| {
+                vectorised(|| self.plane(&g, factors, input, output));
+            });
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
@@ -233,6 +236,7 @@ impl AvgPool2d {
             .constant("DIVISOR", self.divisor_override.unwrap_or(0))
     }
 
+    #[inline(always)]
     fn plane(&self, g: &Geometry, factors: &[f32], input: &[f32], output: &mut [f32]) {
         let width = g.input[1];
         for (y, sums) in output.chunks_mut(g.output[1]).enumerate() {
@@ -334,7 +338,7 @@ impl Op for AvgPool2dGrad {
             .zip(io.inputs[0].par_chunks(g.output_plane()))
             .with_min_len(planes_per_job(&g))
             .for_each(|(grad_input, grad_output)| {
-                self.plane(&g, factors, grad_output, grad_input);
+                vectorised(|| self.plane(&g, factors, grad_output, grad_input));
             });
     }
 
@@ -345,6 +349,7 @@ impl Op for AvgPool2dGrad {
 }
 
 impl AvgPool2dGrad {
+    #[inline(always)]
     fn plane(&self, g: &Geometry, factors: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
         let width = g.input[1];
         grad_input.fill(0.0);

@@ -6,6 +6,7 @@ use super::windows::{Geometry, Windows};
 use super::{Work, by_planes, planes, planes_per_job};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Operand, Variant};
+use crate::ops::parallel::vectorised;
 use crate::ops::{
     Arrays, Backward, Cost, CpuTensors, Op, Types, as_u32, as_u32_mut, expect_f32, expect_inputs,
     nchw,
@@ -188,7 +189,7 @@ pub(super) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
         .with_min_len(planes_per_job(g))
         .for_each(|((output, indices), input)| match g.adaptive {
             true => cpu_adaptive(g, input, output, indices),
-            false => cpu_plane(g, input, output, indices),
+            false => vectorised(|| cpu_plane(g, input, output, indices)),
         });
 }
 
@@ -255,6 +256,7 @@ fn cpu_adaptive(g: &Geometry, input: &[f32], output: &mut [f32], indices: &mut [
     }
 }
 
+#[inline(always)]
 fn cpu_plane(g: &Geometry, input: &[f32], output: &mut [f32], indices: &mut [u32]) {
     let [out_width, width] = [g.output[1], g.input[1]];
     let rows = output.chunks_mut(out_width).zip(indices.chunks_mut(out_width)).enumerate();
@@ -301,6 +303,7 @@ fn keep(best: &mut f32, index: &mut u32, value: f32, at: u32) {
 }
 
 /// `keep` for each `best[o]` and `values[S o]`; the constant stride lets the compiler vectorise.
+#[inline(always)]
 fn keep_larger<const S: usize>(best: &mut [f32], index: &mut [u32], values: &[f32], at: u32) {
     let whole = best.len().min(values.len() / S);
     let (head, tail) = best.split_at_mut(whole);

@@ -1,20 +1,23 @@
-//! The forward pass: for each block of pixels, `output = weight * columns`.
+//! The forward pass: images are laid out in [`Planes`], each output channel is a [`Product`].
 
 use rayon::prelude::*;
 
-use super::im2col::im2col;
-use super::{BLOCK_OUTPUTS, BLOCK_PIXELS, depthwise, parts, share_out, slots};
+use super::planes::Planes;
+use super::product::{Product, SLACK, Tap};
+use super::{ROWS, depthwise, share_out, slots};
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
-use crate::ops::gemm::cpu::{Matrix, MatrixMut, Threads, gemm};
 
-/// The elements of one block of columns.
+/// The elements of one group's planes.
 fn slot_len(g: &Geometry) -> usize {
-    if g.is_pointwise() { 1 } else { g.depth() * BLOCK_PIXELS.min(g.output_pixels()) }
+    g.group_inputs * Planes::of(g).channel() + SLACK
 }
 
 pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
-    if g.is_depthwise() { 0 } else { slots() * slot_len(g) }
+    if g.is_depthwise() {
+        return 0;
+    }
+    2 * g.depth() + slots() * slot_len(g)
 }
 
 pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
@@ -23,102 +26,100 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
     }
     let (input, weight, bias) = (io.inputs[0], io.inputs[1], io.inputs.get(2).copied());
     let output = &mut *io.outputs[0];
+    let planes = Planes::of(g);
+    let (taps, scratch) = io.scratch.split_at_mut(2 * g.depth());
+    let taps: &mut [Tap] = bytemuck::cast_slice_mut(taps);
+    for (k, tap) in taps.iter_mut().enumerate() {
+        let (c, u, v) = (k / g.taps(), k / g.kernel[1] % g.kernel[0], k % g.kernel[1]);
+        let input = c * planes.channel() + planes.tap(u, v);
+        *tap = Tap { weight: k as u32, input: input as u32 };
+    }
+    let taps = &*taps;
     let items = g.batch * g.groups;
     let item_len = g.group_outputs * g.output_pixels();
+    let channels = |item: usize| {
+        &input[item * g.group_inputs * g.input_pixels()..][..g.group_inputs * g.input_pixels()]
+    };
     let group = |item: usize| Group {
         g,
-        image: &input[item * g.group_inputs * g.input_pixels()..]
-            [..g.group_inputs * g.input_pixels()],
+        planes,
+        taps,
         weight: &weight[item % g.groups * g.group_outputs * g.depth()..]
             [..g.group_outputs * g.depth()],
         bias: bias.map(|b| &b[item % g.groups * g.group_outputs..][..g.group_outputs]),
     };
     let slot_len = slot_len(g);
-    let slots = io.scratch.len() / slot_len;
     // As many whole rounds as keep every thread busy; the rest is cut up within the image.
-    let whole = items - items % slots;
+    let whole = items - items % slots();
     let (by_image, by_channel) = output.split_at_mut(whole * item_len);
     let images = by_image.chunks_mut(item_len).enumerate();
-    share_out(io.scratch, slot_len, images, |slot, (item, output)| group(item).alone(slot, output));
-    for (item, output) in by_channel.chunks_mut(item_len).enumerate() {
-        group(whole + item).together(io.scratch, slot_len, output);
+    share_out(scratch, slot_len, images, |slot, (item, output)| {
+        let image = channels(item).chunks(g.input_pixels());
+        image.zip(slot.chunks_mut(planes.channel())).for_each(|(c, plane)| planes.fill(c, plane));
+        group(item).outputs(slot, 0, output);
+    });
+    for (i, output) in by_channel.chunks_mut(item_len).enumerate() {
+        let slot = &mut scratch[..slot_len];
+        let image = channels(whole + i).par_chunks(g.input_pixels());
+        let filled = slot.par_chunks_mut(planes.channel()).zip(image);
+        filled.for_each(|(plane, c)| planes.fill(c, plane));
+        let (slot, group) = (&*slot, group(whole + i));
+        let rows = output.par_chunks_mut(ROWS * g.output_pixels()).enumerate();
+        rows.for_each(|(part, output)| group.outputs(slot, part * ROWS, output));
     }
 }
 
 /// One group of channels of one image.
 struct Group<'a> {
     g: &'a Geometry,
-    image: &'a [f32],
+    planes: Planes,
+    taps: &'a [Tap],
     weight: &'a [f32],
     bias: Option<&'a [f32]>,
 }
 
 impl Group<'_> {
-    /// The whole group on this thread.
-    fn alone(&self, slot: &mut [f32], output: &mut [f32]) {
-        for pixels in parts(self.g.output_pixels(), BLOCK_PIXELS) {
-            self.columns(slot, &pixels);
-            for outputs in parts(self.g.group_outputs, BLOCK_OUTPUTS) {
-                let output = &mut output[outputs.start * self.g.output_pixels()..];
-                self.product(slot, &pixels, &outputs, output);
-            }
+    /// Output channels from `first` on, as many as `output` holds.
+    fn outputs(&self, slot: &[f32], first: usize, output: &mut [f32]) {
+        let (pixels, width) = (self.g.output_pixels(), self.g.output[1]);
+        let step = self.planes.width();
+        Product {
+            weight: &self.weight[first * self.g.depth()..],
+            weight_step: self.g.depth(),
+            rows: output.len() / pixels,
+            taps: self.taps,
+            input: slot,
+            positions: (self.g.output[0] - 1) * step + width,
+            bias: self.bias.map(|bias| &bias[first..]),
+            write: |row: usize, position, values: &[f32]| {
+                let output = &mut output[row * pixels..][..pixels];
+                rows_of(step, width, position, values, |i, j, values| {
+                    output[i * width + j..][..values.len()].copy_from_slice(values);
+                });
+            },
         }
+        .run();
     }
+}
 
-    /// The group on all threads: they fill one block each, then share out the output channels.
-    fn together(&self, scratch: &mut [f32], slot_len: usize, output: &mut [f32]) {
-        let blocks = parts(self.g.output_pixels(), BLOCK_PIXELS);
-        let round = scratch.len() / slot_len;
-        let mut start = 0;
-        while blocks.clone().nth(start).is_some() {
-            let blocks = || parts(self.g.output_pixels(), BLOCK_PIXELS).skip(start).take(round);
-            let slots = scratch.chunks_exact_mut(slot_len).zip(blocks());
-            slots.par_bridge().for_each(|(slot, pixels)| self.columns(slot, &pixels));
-            let scratch = &*scratch;
-            let channels = output.par_chunks_mut(BLOCK_OUTPUTS * self.g.output_pixels());
-            channels.enumerate().for_each(|(chunk, output)| {
-                let first = chunk * BLOCK_OUTPUTS;
-                let outputs = first..(first + BLOCK_OUTPUTS).min(self.g.group_outputs);
-                for (slot, pixels) in scratch.chunks_exact(slot_len).zip(blocks()) {
-                    self.product(slot, &pixels, &outputs, output);
-                }
-            });
-            start += round;
+/// Cuts a run of positions into the rows of `width` elements that lie `step` apart, and calls
+/// `f(row, column, values)` for each.
+#[inline(always)]
+pub(super) fn rows_of(
+    step: usize,
+    width: usize,
+    position: usize,
+    values: &[f32],
+    mut f: impl FnMut(usize, usize, &[f32]),
+) {
+    let (mut i, mut j) = (position / step, position % step);
+    let mut rest = values;
+    while !rest.is_empty() {
+        let (run, after) = rest.split_at((step - j).min(rest.len()));
+        let inside = width.saturating_sub(j).min(run.len());
+        if inside > 0 {
+            f(i, j, &run[..inside]);
         }
-    }
-
-    fn columns(&self, slot: &mut [f32], pixels: &std::ops::Range<usize>) {
-        if !self.g.is_pointwise() {
-            im2col(self.g, self.image, 0..self.g.depth(), pixels, slot, pixels.len());
-        }
-    }
-
-    /// The pixels of a block in some output channels; `output` starts with the first of these.
-    fn product(
-        &self,
-        slot: &[f32],
-        pixels: &std::ops::Range<usize>,
-        outputs: &std::ops::Range<usize>,
-        output: &mut [f32],
-    ) {
-        let (depth, all_pixels) = (self.g.depth(), self.g.output_pixels());
-        let columns = if self.g.is_pointwise() {
-            Matrix::rows(&self.image[pixels.start..], all_pixels)
-        } else {
-            Matrix::rows(slot, pixels.len())
-        };
-        if let Some(bias) = self.bias {
-            for (row, &b) in output.chunks_mut(all_pixels).zip(&bias[outputs.clone()]) {
-                row[pixels.clone()].fill(b);
-            }
-        }
-        gemm(
-            [outputs.len(), pixels.len(), depth],
-            Matrix::rows(&self.weight[outputs.start * depth..], depth),
-            columns,
-            MatrixMut::rows(&mut output[pixels.start..], all_pixels),
-            self.bias.is_some(),
-            Threads::One,
-        );
+        (i, j, rest) = (i + 1, 0, after);
     }
 }

@@ -1,25 +1,101 @@
-//! The gradient of the input: for each block of pixels, `columns = weight' * grad_output`, added to
-//! the pixels that they came from.
+//! The gradient of the input. For a stride of 1 it is a convolution of the output's gradient with the
+//! mirrored kernel; for a stride of `s` it is one such convolution for each of the `s * s` phases of
+//! the input's pixels, with the taps that reach them.
 
-use std::ops::Range;
+use rayon::prelude::*;
 
-use super::im2col::col2im;
-use super::{BLOCK_OUTPUTS, BLOCK_PIXELS, depthwise, parts, share_out, slots};
+use super::forward::rows_of;
+use super::product::{Product, SLACK, Tap};
+use super::{ROWS, depthwise, share_out, slots};
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
-use crate::ops::gemm::cpu::{Matrix, MatrixMut, Threads, gemm};
 
-/// Input channels whose columns are computed at a time: a thin product again.
-fn unit(g: &Geometry) -> usize {
-    (BLOCK_OUTPUTS / g.taps()).clamp(1, g.group_inputs)
+/// One axis: the output's gradient with zeros before and after it.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    stride: usize,
+    dilation: usize,
+    kernel: usize,
+    input: usize,
+    padding: usize,
+    /// Elements of the gradient, and zeros before them: as many as the furthest tap needs.
+    grad: usize,
+    before: usize,
+}
+
+/// The input pixels of one phase: `stride * q + phase - padding`, for `q` in a range.
+#[derive(Clone, Copy, Debug)]
+struct Phase {
+    phase: usize,
+    first: usize,
+    count: usize,
+}
+
+impl Axis {
+    fn of(g: &Geometry, axis: usize) -> Self {
+        let (stride, dilation, kernel) = (g.stride[axis], g.dilation[axis], g.kernel[axis]);
+        Axis {
+            stride,
+            dilation,
+            kernel,
+            input: g.input[axis],
+            padding: g.padding[axis],
+            grad: g.output[axis],
+            before: (kernel - 1) * dilation / stride,
+        }
+    }
+
+    /// Elements with the zeros: as far as the last input pixel reads, and all of the gradient.
+    fn extent(&self) -> usize {
+        self.before + self.grad.max((self.input - 1 + self.padding) / self.stride + 1)
+    }
+
+    fn phases(&self) -> impl Iterator<Item = Phase> + Clone + use<> {
+        let Axis { stride, input, padding, .. } = *self;
+        (0..stride).map(move |phase| {
+            let first = padding.saturating_sub(phase).div_ceil(stride);
+            let end = (input + padding).saturating_sub(phase).div_ceil(stride);
+            Phase { phase, first, count: end.saturating_sub(first) }
+        })
+    }
+
+    /// The taps that reach a phase, each with the element of the padded gradient that pixel `q`
+    /// reads, counted from `q`.
+    fn taps(&self, phase: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let Axis { stride, dilation, before, kernel, .. } = *self;
+        (0..kernel)
+            .filter(move |u| u * dilation % stride == phase)
+            .map(move |u| (u, before - u * dilation / stride))
+    }
+
+    /// The first pixel of a phase, in the image.
+    fn pixel(&self, phase: Phase) -> usize {
+        phase.first * self.stride + phase.phase - self.padding
+    }
+}
+
+fn axes(g: &Geometry) -> [Axis; 2] {
+    [Axis::of(g, 0), Axis::of(g, 1)]
+}
+
+fn plane_len([rows, columns]: &[Axis; 2]) -> usize {
+    rows.extent() * columns.extent()
 }
 
 fn slot_len(g: &Geometry) -> usize {
-    unit(g) * g.taps() * BLOCK_PIXELS.min(g.output_pixels())
+    g.group_outputs * plane_len(&axes(g)) + SLACK
+}
+
+/// Taps of all phases together.
+fn tap_count(g: &Geometry) -> usize {
+    g.group_outputs * g.taps()
 }
 
 pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
-    if g.is_depthwise() { 0 } else { slots() * slot_len(g) }
+    if g.is_depthwise() {
+        return 0;
+    }
+    2 * tap_count(g) + slots() * slot_len(g)
 }
 
 pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
@@ -28,78 +104,131 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
     }
     let (grad, weight, bias) = (io.inputs[0], io.inputs[1], io.inputs.get(2).copied());
     let output = &mut *io.outputs[0];
+    let (taps, scratch) = io.scratch.split_at_mut(2 * tap_count(g));
+    let taps: &mut [Tap] = bytemuck::cast_slice_mut(taps);
+    list_taps(g, taps);
+    let taps = &*taps;
+    let axes = axes(g);
     let items = g.batch * g.groups;
     let item_len = g.group_inputs * g.input_pixels();
+    let channels = |item: usize| {
+        &grad[item * g.group_outputs * g.output_pixels()..][..g.group_outputs * g.output_pixels()]
+    };
     let group = |item: usize| Group {
         g,
-        grad: &grad[item * g.group_outputs * g.output_pixels()..]
-            [..g.group_outputs * g.output_pixels()],
+        axes,
+        taps,
         weight: &weight[item % g.groups * g.group_outputs * g.depth()..]
             [..g.group_outputs * g.depth()],
         bias: bias.map(|b| &b[item % g.groups * g.group_inputs..][..g.group_inputs]),
     };
-    let slot_len = slot_len(g);
-    let slots = io.scratch.len() / slot_len;
-    let whole = items - items % slots;
+    let (slot_len, plane) = (slot_len(g), plane_len(&axes));
+    let whole = items - items % slots();
     let (by_image, by_channel) = output.split_at_mut(whole * item_len);
     let images = by_image.chunks_mut(item_len).enumerate();
-    share_out(io.scratch, slot_len, images, |slot, (item, output)| group(item).alone(slot, output));
-    for (item, output) in by_channel.chunks_mut(item_len).enumerate() {
-        group(whole + item).together(io.scratch, slot_len, output);
+    share_out(scratch, slot_len, images, |slot, (item, output)| {
+        let image = channels(item).chunks(g.output_pixels());
+        image.zip(slot.chunks_mut(plane)).for_each(|(c, plane)| fill(&axes, c, plane));
+        group(item).inputs(slot, 0, output);
+    });
+    for (i, output) in by_channel.chunks_mut(item_len).enumerate() {
+        let slot = &mut scratch[..slot_len];
+        let image = channels(whole + i).par_chunks(g.output_pixels());
+        let filled = slot.par_chunks_mut(plane).zip(image);
+        filled.for_each(|(plane, c)| fill(&axes, c, plane));
+        let (slot, group) = (&*slot, group(whole + i));
+        let rows = output.par_chunks_mut(ROWS * g.input_pixels()).enumerate();
+        rows.for_each(|(part, output)| group.inputs(slot, part * ROWS, output));
     }
+}
+
+/// One channel of the gradient, with zeros around it.
+fn fill([rows, columns]: &[Axis; 2], grad: &[f32], plane: &mut [f32]) {
+    let mut lines = grad.chunks_exact(columns.grad);
+    for (i, row) in plane.chunks_exact_mut(columns.extent()).enumerate() {
+        match (i >= rows.before).then(|| lines.next()).flatten() {
+            Some(line) => {
+                row[..columns.before].fill(0.0);
+                row[columns.before..][..line.len()].copy_from_slice(line);
+                row[columns.before + line.len()..].fill(0.0);
+            }
+            None => row.fill(0.0),
+        }
+    }
+}
+
+/// The taps of all phases, one phase after the other, by output channel.
+fn list_taps(g: &Geometry, taps: &mut [Tap]) {
+    let [rows, columns] = axes(g);
+    let (width, plane) = (columns.extent(), rows.extent() * columns.extent());
+    let mut places = taps.iter_mut();
+    for (a, b) in phases(&[rows, columns]) {
+        for o in 0..g.group_outputs {
+            for (u, i) in rows.taps(a.phase) {
+                for (v, j) in columns.taps(b.phase) {
+                    let weight = (o * g.depth() + u * g.kernel[1] + v) as u32;
+                    let input = (o * plane + i * width + j) as u32;
+                    if let Some(place) = places.next() {
+                        *place = Tap { weight, input };
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn phases([rows, columns]: &[Axis; 2]) -> impl Iterator<Item = (Phase, Phase)> + use<> {
+    let columns = columns.phases();
+    rows.phases().flat_map(move |a| columns.clone().map(move |b| (a, b)))
 }
 
 /// One group of channels of one image.
 struct Group<'a> {
     g: &'a Geometry,
-    grad: &'a [f32],
+    axes: [Axis; 2],
+    taps: &'a [Tap],
     weight: &'a [f32],
     /// What is added to the channels: in the transposed convolution.
     bias: Option<&'a [f32]>,
 }
 
 impl Group<'_> {
-    /// The whole group on this thread.
-    fn alone(&self, slot: &mut [f32], output: &mut [f32]) {
-        let unit = unit(self.g);
-        for (part, output) in output.chunks_mut(unit * self.g.input_pixels()).enumerate() {
-            let first = part * unit;
-            self.channels(slot, first..(first + unit).min(self.g.group_inputs), output);
-        }
-    }
-
-    /// The group on all threads: they share out the input channels.
-    fn together(&self, scratch: &mut [f32], slot_len: usize, output: &mut [f32]) {
-        let unit = unit(self.g);
-        let parts = output.chunks_mut(unit * self.g.input_pixels()).enumerate();
-        share_out(scratch, slot_len, parts, |slot, (part, output)| {
-            let first = part * unit;
-            let end = (first + unit).min(self.g.group_inputs);
-            self.channels(slot, first..end, output);
-        });
-    }
-
-    /// At most `unit` input channels; `output` holds just these.
-    fn channels(&self, slot: &mut [f32], channels: Range<usize>, output: &mut [f32]) {
-        let g = self.g;
-        let all_pixels = g.output_pixels();
-        let rows = channels.len() * g.taps();
-        let weight = &self.weight[channels.start * g.taps()..];
-        let weight = Matrix::rows(weight, g.depth()).transposed();
-        for (c, plane) in output.chunks_mut(g.input_pixels()).enumerate() {
-            plane.fill(self.bias.map_or(0.0, |bias| bias[channels.start + c]));
-        }
-        for pixels in parts(all_pixels, BLOCK_PIXELS) {
-            let shape = [rows, pixels.len(), g.group_outputs];
-            let grad = Matrix::rows(&self.grad[pixels.start..], all_pixels);
-            if g.is_pointwise() {
-                let output = MatrixMut::rows(&mut output[pixels.start..], all_pixels);
-                gemm(shape, weight, grad, output, self.bias.is_some(), Threads::One);
-            } else {
-                let columns = MatrixMut::rows(slot, pixels.len());
-                gemm(shape, weight, grad, columns, false, Threads::One);
-                col2im(g, slot, 0..rows, &pixels, output, pixels.len());
+    /// Input channels from `first` on, as many as `output` holds.
+    fn inputs(&self, slot: &[f32], first: usize, output: &mut [f32]) {
+        let [rows, columns] = &self.axes;
+        let (pixels, width, step) = (self.g.input_pixels(), self.g.input[1], columns.extent());
+        let mut taps = self.taps;
+        for (a, b) in phases(&self.axes) {
+            let count = rows.taps(a.phase).count() * columns.taps(b.phase).count();
+            let (here, rest) = taps.split_at(self.g.group_outputs * count);
+            taps = rest;
+            if a.count == 0 || b.count == 0 {
+                continue;
             }
+            let (top, left) = (rows.pixel(a), columns.pixel(b));
+            Product {
+                weight: &self.weight[first * self.g.taps()..],
+                weight_step: self.g.taps(),
+                rows: output.len() / pixels,
+                taps: here,
+                input: &slot[a.first * step + b.first..],
+                positions: (a.count - 1) * step + b.count,
+                bias: self.bias.map(|bias| &bias[first..]),
+                write: |row: usize, position, values: &[f32]| {
+                    let output = &mut output[row * pixels..][..pixels];
+                    rows_of(step, b.count, position, values, |i, j, values| {
+                        let row = top + i * rows.stride;
+                        let to = &mut output[row * width + left + j * columns.stride..];
+                        if columns.stride == 1 {
+                            to[..values.len()].copy_from_slice(values);
+                        } else {
+                            let to = to.iter_mut().step_by(columns.stride);
+                            to.zip(values).for_each(|(x, &value)| *x = value);
+                        }
+                    });
+                },
+            }
+            .run();
         }
     }
 }

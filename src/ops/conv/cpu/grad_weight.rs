@@ -1,59 +1,51 @@
-//! The gradient of the weight: `grad_weight = sum over images and blocks of grad_output * columns'`.
+//! The gradient of the weight: `grad_weight[o, tap] = sum over images and positions of grad_output[o,
+//! position] * planes[position + tap]`.
 //!
-//! The work is cut into tasks by group, by images and by ranges of the weight's depth. A task sums
-//! up its range over its images in order; at the end the sums over the images are added in order.
+//! Images are taken a wave at a time, as many as a fixed amount of memory holds: laid out on all
+//! threads, then summed up, each thread some rows of the weight. The order of summation depends on
+//! the shapes alone.
 
-use std::ops::Range;
-
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::im2col::im2col;
-use super::{depthwise, parts, share_out, slots};
+use super::depthwise;
+use super::planes::Planes;
+use super::product::SLACK;
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
-use crate::ops::gemm::cpu::{Matrix, MatrixMut, Threads, gemm};
 
-/// The number of tasks aimed at: enough to keep the threads of a large machine busy. A constant, so
-/// that the result does not depend on the machine.
-const TASKS: usize = 32;
+/// Elements that a wave may take, where more than one image fits.
+const WAVE: usize = 1 << 20;
+/// Elements of gradients that a tile reads before it goes on to the next taps: they stay in the
+/// first-level cache.
+const NEAR: usize = 6 * 1024;
+/// Rows of a tile (output channels) and its columns (taps). The accumulators and what they are made
+/// of fill the 32 registers of AVX-512 and of NEON.
+const ROWS: usize = 4;
+const TAPS: usize = 6;
 
-/// How the work is cut up.
-struct Cut {
-    /// Ranges of this many rows of the columns.
-    depth: usize,
-    ranges: usize,
-    /// Parts of the batch of this many images.
+/// How the images are laid out.
+#[derive(Clone, Copy)]
+struct Layout {
+    planes: Planes,
+    /// Elements of an output channel's gradient, whose rows are as far apart as those of the planes.
+    grad: usize,
+    /// Elements of an image: its planes and its gradients.
+    inputs: usize,
+    outputs: usize,
     images: usize,
-    parts: usize,
-    /// Pixels of a block.
-    pixels: usize,
 }
 
-fn cut(g: &Geometry) -> Cut {
-    let depth = g.depth().div_ceil(TASKS.div_ceil(g.groups)).clamp(64.min(g.depth()), 512);
-    let ranges = g.depth().div_ceil(depth);
-    let parts = TASKS.div_ceil(g.groups * ranges).min(g.batch);
-    let images = g.batch.div_ceil(parts);
-    Cut {
-        depth,
-        ranges,
-        images,
-        parts: g.batch.div_ceil(images),
-        pixels: 512.min(g.output_pixels()),
-    }
-}
-
-impl Cut {
-    fn range(&self, g: &Geometry, range: usize) -> Range<usize> {
-        range * self.depth..((range + 1) * self.depth).min(g.depth())
-    }
-
-    fn slot_len(&self) -> usize {
-        self.depth * self.pixels
-    }
-
-    fn partials(&self, g: &Geometry) -> usize {
-        if self.parts == 1 && self.ranges == 1 { 0 } else { self.parts * g.outputs() * g.depth() }
+impl Layout {
+    fn of(g: &Geometry) -> Self {
+        let planes = Planes::of(g);
+        // To a whole number of the widest vectors.
+        let positions = (g.output[0] - 1) * planes.width() + g.output[1];
+        let grad = positions.next_multiple_of(16);
+        let inputs = g.inputs() * planes.channel() + SLACK;
+        let outputs = g.outputs() * grad;
+        let images = (WAVE / (inputs + outputs)).clamp(1, g.batch);
+        Layout { planes, grad, inputs, outputs, images }
     }
 }
 
@@ -61,8 +53,8 @@ pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
     if g.is_depthwise() {
         return 0;
     }
-    let cut = cut(g);
-    slots() * cut.slot_len() + cut.partials(g)
+    let layout = Layout::of(g);
+    layout.images * (layout.inputs + layout.outputs)
 }
 
 pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
@@ -70,96 +62,132 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
         return depthwise::grad_weight(g, io);
     }
     let (input, grad) = (io.inputs[0], io.inputs[1]);
-    let cut = cut(g);
-    let (partials, scratch) = io.scratch.split_at_mut(cut.partials(g));
+    let layout = Layout::of(g);
     let grad_weight = &mut *io.outputs[0];
-    if partials.is_empty() {
-        let groups = grad_weight.chunks_mut(g.group_outputs * g.depth()).enumerate();
-        let tasks = groups.map(|(group, sum)| Task { group, depth: 0..g.depth(), part: 0, sum });
-        share_out(scratch, cut.slot_len(), tasks, |slot, task| {
-            task.run(g, &cut, input, grad, slot);
+    let (inputs, outputs) = io.scratch.split_at_mut(layout.images * layout.inputs);
+    for first in (0..g.batch).step_by(layout.images) {
+        let images = layout.images.min(g.batch - first);
+        lay_out(g, &layout, first, images, input, grad, inputs, outputs);
+        let wave = Wave { g, layout, images, inputs, outputs, is_first: first == 0 };
+        let rows = grad_weight.par_chunks_mut(g.group_outputs * g.depth()).enumerate();
+        let rows = rows.flat_map(|(group, weight)| {
+            let strips = weight.par_chunks_mut(ROWS * g.depth()).enumerate();
+            strips.map(move |(strip, weight)| (group, strip * ROWS, weight))
         });
-        return;
+        rows.for_each(|(group, output, weight)| wave.strip(group, output, weight));
     }
-    let tasks = tasks(g, &cut, partials);
-    share_out(scratch, cut.slot_len(), tasks, |slot, task| task.run(g, &cut, input, grad, slot));
-    let partials = &*partials;
-    grad_weight.par_chunks_mut(g.depth()).enumerate().for_each(|(output, row)| {
-        add_parts(g, &cut, partials, output, row);
+}
+
+#[allow(clippy::too_many_arguments)]
+fn lay_out(
+    g: &Geometry,
+    layout: &Layout,
+    first: usize,
+    images: usize,
+    input: &[f32],
+    grad: &[f32],
+    inputs: &mut [f32],
+    outputs: &mut [f32],
+) {
+    let to = inputs.par_chunks_mut(layout.inputs).zip(outputs.par_chunks_mut(layout.outputs));
+    let image = input[first * g.input_image()..].par_chunks(g.input_image());
+    let grads = grad[first * g.output_image()..].par_chunks(g.output_image());
+    to.zip(image.zip(grads)).take(images).for_each(|((planes, flat), (image, grads))| {
+        let channels = image.par_chunks(g.input_pixels());
+        let to = planes.par_chunks_mut(layout.planes.channel()).zip(channels);
+        to.for_each(|(plane, channel)| layout.planes.fill(channel, plane));
+        let channels = grads.par_chunks(g.output_pixels());
+        flat.par_chunks_mut(layout.grad).zip(channels).for_each(|(flat, grad)| {
+            let mut lines = grad.chunks_exact(g.output[1]);
+            for row in flat.chunks_mut(layout.planes.width()) {
+                let line = lines.next().unwrap_or_default();
+                row[..line.len()].copy_from_slice(line);
+                row[line.len()..].fill(0.0);
+            }
+        });
     });
 }
 
-/// The tasks, each with its place among the partial sums: by group, then range of the depth, then
-/// part of the batch, each `[group outputs, range]`.
-fn tasks<'a>(
+/// Images laid out, to be summed up.
+struct Wave<'a> {
     g: &'a Geometry,
-    cut: &'a Cut,
-    mut partials: &'a mut [f32],
-) -> impl Iterator<Item = Task<'a>> + Send {
-    (0..g.groups * cut.ranges * cut.parts).map(move |index| {
-        let (group, range) = (index / cut.parts / cut.ranges, index / cut.parts % cut.ranges);
-        let depth = cut.range(g, range);
-        let rest = std::mem::take(&mut partials);
-        let (sum, rest) = rest.split_at_mut(g.group_outputs * depth.len());
-        partials = rest;
-        Task { group, depth, part: index % cut.parts, sum }
-    })
+    layout: Layout,
+    images: usize,
+    inputs: &'a [f32],
+    outputs: &'a [f32],
+    /// Whether the sums start here.
+    is_first: bool,
 }
 
-/// One row of the weight's gradient: the sums over the parts of the batch, in order.
-fn add_parts(g: &Geometry, cut: &Cut, partials: &[f32], output: usize, row: &mut [f32]) {
-    let (group, output) = (output / g.group_outputs, output % g.group_outputs);
-    for range in 0..cut.ranges {
-        let depth = cut.range(g, range);
-        let first = (group * g.depth() + depth.start) * g.group_outputs * cut.parts;
-        let row = &mut row[depth.clone()];
-        for part in 0..cut.parts {
-            let place = first + (part * g.group_outputs + output) * depth.len();
-            let partial = &partials[place..place + depth.len()];
-            if part == 0 {
-                row.copy_from_slice(partial);
-            } else {
-                row.iter_mut().zip(partial).for_each(|(sum, p)| *sum += p);
-            }
+impl Wave<'_> {
+    /// At most [`ROWS`] rows of the weight of a group, from `output` on.
+    fn strip(&self, group: usize, output: usize, weight: &mut [f32]) {
+        if self.is_first {
+            weight.fill(0.0);
         }
+        pulp::Arch::new().dispatch(Strip { wave: self, group, output, weight });
+    }
+
+    /// Where tap `k` of a group's depth is in an image's planes.
+    #[inline(always)]
+    fn tap(&self, group: usize, k: usize) -> usize {
+        let g = self.g;
+        let (c, u, v) = (k / g.taps(), k / g.kernel[1] % g.kernel[0], k % g.kernel[1]);
+        (group * g.group_inputs + c) * self.layout.planes.channel() + self.layout.planes.tap(u, v)
     }
 }
 
-/// A range of the depth of one group's weight, summed over a part of the batch.
-struct Task<'a> {
+struct Strip<'a> {
+    wave: &'a Wave<'a>,
     group: usize,
-    depth: Range<usize>,
-    part: usize,
-    /// `[group outputs, range]`
-    sum: &'a mut [f32],
+    output: usize,
+    weight: &'a mut [f32],
 }
 
-impl Task<'_> {
-    fn run(self, g: &Geometry, cut: &Cut, input: &[f32], grad: &[f32], slot: &mut [f32]) {
-        let all_pixels = g.output_pixels();
-        let len = self.depth.len();
-        let mut accumulate = false;
-        for image in self.part * cut.images..((self.part + 1) * cut.images).min(g.batch) {
-            let item = image * g.groups + self.group;
-            let image = &input[item * g.group_inputs * g.input_pixels()..]
-                [..g.group_inputs * g.input_pixels()];
-            let grad = &grad[item * g.group_outputs * all_pixels..][..g.group_outputs * all_pixels];
-            for pixels in parts(all_pixels, cut.pixels) {
-                let columns = if g.is_pointwise() {
-                    Matrix::rows(&image[self.depth.start * all_pixels + pixels.start..], all_pixels)
-                } else {
-                    im2col(g, image, self.depth.clone(), &pixels, slot, pixels.len());
-                    Matrix::rows(slot, pixels.len())
-                };
-                gemm(
-                    [g.group_outputs, len, pixels.len()],
-                    Matrix::rows(&grad[pixels.start..], all_pixels),
-                    columns.transposed(),
-                    MatrixMut::rows(self.sum, len),
-                    accumulate,
-                    Threads::One,
-                );
-                accumulate = true;
+impl WithSimd for Strip<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Strip { wave, group, output, weight } = self;
+        let (g, layout) = (wave.g, &wave.layout);
+        let depth = g.depth();
+        let rows = weight.len() / depth;
+        let near = (NEAR / (ROWS * layout.grad)).max(1);
+        for first in (0..wave.images).step_by(near) {
+            let images = first..(first + near).min(wave.images);
+            for k in (0..depth).step_by(TAPS) {
+                // Rows and taps beyond the last are computed again from the last, and dropped.
+                let taps: [usize; TAPS] =
+                    std::array::from_fn(|j| wave.tap(group, (k + j).min(depth - 1)));
+                let mut sums = [[simd.splat_f32s(0.0); TAPS]; ROWS];
+                for image in images.clone() {
+                    let planes = &wave.inputs[image * layout.inputs..][..layout.inputs];
+                    let grads = &wave.outputs[image * layout.outputs..][..layout.outputs];
+                    let grads: [&[S::f32s]; ROWS] = std::array::from_fn(|m| {
+                        let channel = group * g.group_outputs + output + m.min(rows - 1);
+                        S::as_simd_f32s(&grads[channel * layout.grad..][..layout.grad]).0
+                    });
+                    let vectors = grads[0].len();
+                    let x: [&[S::f32s]; TAPS] = std::array::from_fn(|j| {
+                        &S::as_simd_f32s(&planes[taps[j]..][..layout.grad]).0[..vectors]
+                    });
+                    for p in 0..vectors {
+                        let x: [S::f32s; TAPS] = std::array::from_fn(|j| x[j][p]);
+                        for m in 0..ROWS {
+                            let grad = grads[m][p];
+                            for j in 0..TAPS {
+                                sums[m][j] = simd.mul_add_e_f32s(grad, x[j], sums[m][j]);
+                            }
+                        }
+                    }
+                }
+                for (m, sums) in sums.iter().enumerate().take(rows) {
+                    let weights = &mut weight[m * depth + k..(m + 1) * depth];
+                    for (w, &sum) in weights.iter_mut().zip(sums) {
+                        *w += simd.reduce_sum_f32s(sum);
+                    }
+                }
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The CPU engine's convolution: im2col in blocks that stay in the second-level cache, and the
-//! matrix product of `ops::gemm::cpu` on each block.
+//! The CPU engine's convolution, without a matrix of columns: every tap reads its inputs where they
+//! are, from images that are laid out with their padding and by the phases of the stride.
 //!
 //! What is summed in which order depends on the shapes alone, so that a result has the same bits for
 //! any number of threads.
@@ -8,20 +8,17 @@ mod depthwise;
 pub(super) mod forward;
 pub(super) mod grad_input;
 pub(super) mod grad_weight;
-mod im2col;
 pub(super) mod local;
+mod planes;
+mod product;
 mod rows;
 
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-/// Pixels of a block. The product of so few columns reads both operands in place, without copying
-/// them into panels first.
-const BLOCK_PIXELS: usize = 128;
-
-/// Output channels of one product, for the same reason.
-const BLOCK_OUTPUTS: usize = 48;
+/// Channels that a thread computes at a time where several share an image.
+const ROWS: usize = 8;
 
 /// The number of scratch slots: one for each thread.
 fn slots() -> usize {
@@ -44,9 +41,4 @@ fn share_out<I: Iterator + Send>(
             f(slot, item);
         }
     });
-}
-
-/// `0..len` in parts of `step`.
-fn parts(len: usize, step: usize) -> impl Iterator<Item = std::ops::Range<usize>> + Clone + Send {
-    (0..len).step_by(step).map(move |start| start..(start + step).min(len))
 }

@@ -1,7 +1,34 @@
 //! Loops along rows of images, for convolutions that are no matrix products.
 
-use super::im2col::{image_row, taps};
+use std::ops::Range;
+
 use crate::ops::conv::geometry::Geometry;
+
+/// Along one output row, where the taps of one kernel column lie in the image.
+struct Taps {
+    /// The outputs whose tap is inside the image.
+    inside: Range<usize>,
+    /// The image column of the first of them.
+    first: usize,
+}
+
+/// For kernel column `v`: output `j` reads image column `j * stride + v * dilation - padding`.
+fn taps(g: &Geometry, v: usize, outputs: &Range<usize>) -> Taps {
+    let (stride, width, padding) = (g.stride[1], g.input[1], g.padding[1]);
+    let offset = v * g.dilation[1];
+    let start = padding.saturating_sub(offset).div_ceil(stride).max(outputs.start);
+    let end = (width + padding).saturating_sub(offset).div_ceil(stride).min(outputs.end);
+    if start >= end {
+        return Taps { inside: outputs.start..outputs.start, first: 0 };
+    }
+    Taps { inside: start..end, first: start * stride + offset - padding }
+}
+
+/// The image row that output row `i` reads for kernel row `u`, if it is inside the image.
+fn image_row(g: &Geometry, i: usize, u: usize) -> Option<usize> {
+    let row = (i * g.stride[0] + u * g.dilation[0]).checked_sub(g.padding[0])?;
+    (row < g.input[0]).then_some(row)
+}
 
 /// For kernel row `u` and column `v`: the stretches of an output plane whose tap is inside the image,
 /// each in one row, and where the image's plane has the first tap of each. Neighbouring taps are a
@@ -10,7 +37,7 @@ pub(super) fn stretches(
     g: &Geometry,
     u: usize,
     v: usize,
-) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> {
+) -> impl Iterator<Item = (Range<usize>, usize)> {
     let taps = taps(g, v, &(0..g.output[1]));
     let (inside, first) = (taps.inside, taps.first);
     let rows = if inside.is_empty() { 0 } else { g.output[0] };
