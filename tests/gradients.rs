@@ -105,9 +105,8 @@ fn a_residual_block_with_batch_norm() {
         .with(Relu)
         .with(Conv2d::new(4, 3).padding(1).no_bias())
         .with(BatchNorm2d::new());
-    let projection = Sequential::new()
-        .with(Conv2d::new(4, 1).stride(2).no_bias())
-        .with(BatchNorm2d::new());
+    let projection =
+        Sequential::new().with(Conv2d::new(4, 1).stride(2).no_bias()).with(BatchNorm2d::new());
     let block = Residual::new(main).shortcut("downsample", projection).then(Relu);
     agrees(Model::new("residual", [3, 6, 5]).with(block).with(Linear::new(4)));
 }
@@ -123,29 +122,21 @@ fn a_block_of_googlenet() {
     };
     let pooled =
         Sequential::new().with(MaxPool2d::new(3).stride(1).padding(1)).with(Conv2d::new(2, 1));
-    let block = Concat::new()
-        .with(Conv2d::new(3, 1))
-        .with(branch(4, 3))
-        .with(branch(2, 5))
-        .with(pooled);
+    let block =
+        Concat::new().with(Conv2d::new(3, 1)).with(branch(4, 3)).with(branch(2, 5)).with(pooled);
     agrees(Model::new("inception", [3, 5, 6]).with(block).with(Relu).with(Linear::new(5)));
 }
 
 #[test]
 fn a_network_of_cuda_convnet_with_local_layers() {
-    let across = lrn::Lrn {
-        size: 3,
-        alpha: 0.4,
-        beta: 0.75,
-        k: 1.0,
-        convention: AlphaConvention::Mean,
-    };
+    let across =
+        lrn::Lrn { size: 3, alpha: 0.4, beta: 0.75, k: 1.0, convention: AlphaConvention::Mean };
     let model = Model::new("cuda-convnet", [2, 8, 8])
         .with(Conv2d::new(4, 5).padding(2))
         .with(Relu)
         .with(MaxPool2d::new(3).stride(2).ceil_mode())
         .with(Lrn::new(across))
-        .with(LrnWithinChannel::new(3, 0.1, 0.75))
+        .with(LrnWithinChannel::new(3, 0.9))
         .with(Local2d::new(3, 3).padding(1))
         .with(Relu)
         .with(Local2d::new(2, 3).padding(1))
@@ -180,8 +171,7 @@ fn a_graph_with_two_inputs_and_two_losses() {
     let frozen = ["head".to_owned()];
     let mut builder = Builder::new(&mut graph, Mode::Train, 5).freezing(&frozen);
     let tower = Sequential::new().with(Conv2d::new(4, 3)).with(Relu);
-    let features =
-        [left, right].map(|input| builder.shared_layer("tower", &tower, input).unwrap());
+    let features = [left, right].map(|input| builder.shared_layer("tower", &tower, input).unwrap());
     let sum = builder.add(Add, &features).unwrap();
     let logits = builder.layer(Some("head"), &Linear::new(3), sum).unwrap();
     let other = builder.layer(Some("other"), &Linear::new(3), features[0]).unwrap();
@@ -189,9 +179,8 @@ fn a_graph_with_two_inputs_and_two_losses() {
     let trainable: Vec<_> =
         parameters.iter().filter(|p| p.is_trainable).map(|p| p.name.as_str()).collect();
     assert_eq!(trainable, ["tower.conv1.weight", "tower.conv1.bias", "other.weight", "other.bias"]);
-    let losses = [logits, other].map(|logits| {
-        graph.add_all(SoftmaxCrossEntropy::default(), &[logits, labels]).unwrap()[0]
-    });
+    let losses = [logits, other]
+        .map(|logits| graph.add_all(SoftmaxCrossEntropy::default(), &[logits, labels]).unwrap()[0]);
     let loss = graph.add(Add, &losses).unwrap();
     let tower = graph.find("tower.conv1.weight").unwrap();
     let forward = graph.clone();

@@ -119,9 +119,8 @@ impl Case {
     }
 
     fn run(&self, device: &Device) -> Result<(), String> {
-        let outputs =
-            call::run(&self.op, &self.attributes, &self.inputs, &self.arriving, device)
-                .map_err(|e| e.to_string())?;
+        let outputs = call::run(&self.op, &self.attributes, &self.inputs, &self.arriving, device)
+            .map_err(|e| e.to_string())?;
         let computed = outputs.into_iter().map(|(name, tensor)| {
             let values = match tensor.dtype() {
                 DType::F32 => tensor.as_f32().unwrap().iter().map(|&x| x.into()).collect(),

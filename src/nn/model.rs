@@ -188,8 +188,7 @@ impl Model {
                 output,
                 parameters,
                 flops,
-                fully_connected: connects
-                    .then(|| elements(layer.input) * elements(layer.output)),
+                fully_connected: connects.then(|| elements(layer.input) * elements(layer.output)),
                 locally_connected: connects.then(|| u128::from(flops / 2 / batch as u64)),
                 name: layer.path,
             })

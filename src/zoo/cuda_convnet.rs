@@ -27,8 +27,8 @@ pub fn cifar_80sec(input: [usize; 3], classes: usize) -> Model {
 
 /// 18 %: with response normalisation within each map after the first two pools.
 pub fn cifar_18pct(input: [usize; 3], classes: usize) -> Model {
-    // The scale is divided by the window's nine pixels already.
-    let norm = || LrnWithinChannel::new(3, 5e-5, 0.75);
+    // cuda-convnet gives the factor of the sum over the window, 5e-5.
+    let norm = || LrnWithinChannel::new(3, 9.0 * 5e-5);
     Model::new("cifar-18pct", input)
         .with(conv(32, 1e-4))
         .with(maximum())

@@ -1,8 +1,8 @@
 //! GoogLeNet, the first Inception network.
 
 use crate::nn::{
-    AuxiliaryHead, AvgPool2d, Concat, Conv2d, Dropout, GlobalAvgPool2d, Init, Linear, Lrn, MaxPool2d, Model,
-    Relu, Sequential,
+    AuxiliaryHead, AvgPool2d, Concat, Conv2d, Dropout, GlobalAvgPool2d, Init, Linear, Lrn,
+    MaxPool2d, Model, Relu, Sequential,
 };
 use crate::ops::lrn::{self, AlphaConvention};
 

@@ -1,6 +1,8 @@
 //! Network in Network.
 
-use crate::nn::{AvgPool2d, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Init, MaxPool2d, Model, Relu};
+use crate::nn::{
+    AvgPool2d, Conv2d, Dropout, Flatten, GlobalAvgPool2d, Init, MaxPool2d, Model, Relu,
+};
 
 /// Network in Network (Lin, Chen & Yan, 2014) for CIFAR-10, with the layers of the authors' published
 /// configuration: each convolution is followed by two 1x1 convolutions, a small network that slides

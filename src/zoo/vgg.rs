@@ -1,6 +1,8 @@
 //! VGG: 3x3 convolutions only.
 
-use crate::nn::{AdaptiveAvgPool2d, Conv2d, Dropout, Init, Linear, MaxPool2d, Model, Relu, Sequential};
+use crate::nn::{
+    AdaptiveAvgPool2d, Conv2d, Dropout, Init, Linear, MaxPool2d, Model, Relu, Sequential,
+};
 
 /// How many channels the convolutions between two pools have.
 type Stages = [&'static [usize]; 5];

@@ -26,10 +26,22 @@ enum Run {
 }
 
 const RECIPES: &[Recipe] = &[
-    Recipe { name: "test", help: "everything a change must pass, on a fresh machine", run: Run::Plain(test) },
+    Recipe {
+        name: "test",
+        help: "everything a change must pass, on a fresh machine",
+        run: Run::Plain(test),
+    },
     Recipe { name: "fmt", help: "format all Rust sources", run: Run::Plain(fmt) },
-    Recipe { name: "clippy", help: "lint every feature set, warnings are errors", run: Run::Plain(clippy) },
-    Recipe { name: "doc", help: "build the documentation, warnings are errors", run: Run::Plain(doc) },
+    Recipe {
+        name: "clippy",
+        help: "lint every feature set, warnings are errors",
+        run: Run::Plain(clippy),
+    },
+    Recipe {
+        name: "doc",
+        help: "build the documentation, warnings are errors",
+        run: Run::Plain(doc),
+    },
     Recipe {
         name: "bench",
         help: "measure the kernels and the layers, GPU against CPU",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::nn::{Builder, Layer};
 use crate::ops::Value;
 use crate::ops::elementwise::Add;

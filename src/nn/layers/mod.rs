@@ -12,8 +12,10 @@ mod pool;
 pub use activation::{Activation, Relu};
 pub use block::{AuxiliaryHead, Concat, Residual, Sequential, Shared};
 pub use conv::{Conv2d, ConvTranspose2d, Local2d};
-pub use dropout::{Dropout};
-pub use linear::{Linear};
+pub use dropout::Dropout;
+pub use linear::Linear;
 pub use lrn::{ContrastNorm, Lrn, LrnWithinChannel};
-pub use norm::{BatchNorm2d, GroupNorm, InstanceNorm, LayerNorm, Lrn};
-pub use pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d};
+pub use norm::{BatchNorm2d, GroupNorm, InstanceNorm, LayerNorm};
+pub use pool::{
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d,
+};
