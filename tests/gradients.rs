@@ -31,7 +31,7 @@ fn network(model: &Model) -> Network {
     let labels = graph.input("labels", TensorType::u32([BATCH])).unwrap();
     let forward = model.forward(&mut graph, images, Mode::Train, 3).unwrap();
     let inputs = [forward.logits, labels];
-    let loss = graph.add_all(SoftmaxCrossEntropy::default(), &inputs).unwrap()[0];
+    let loss = graph.add_all(SoftmaxCrossEntropy, &inputs).unwrap()[0];
     let mut variables = vec![("images".to_owned(), images)];
     variables.extend(forward.parameters.iter().map(|p| (p.name.clone(), p.value)));
     let classes = model.classes().unwrap();
@@ -94,7 +94,7 @@ fn check(model: &Model, samples: usize) -> (usize, usize) {
 fn agrees(model: Model) {
     let (compared, kinks) = check(&model, 8);
     println!("{}: {compared} elements, {kinks} kinks", model.name());
-    assert!(compared > 30 && kinks * 4 < compared, "{kinks} kinks of {compared} elements");
+    assert!(compared >= 30 && kinks * 4 < compared, "{kinks} kinks of {compared} elements");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_graph_with_two_inputs_and_two_losses() {
         parameters.iter().filter(|p| p.is_trainable).map(|p| p.name.as_str()).collect();
     assert_eq!(trainable, ["tower.conv1.weight", "tower.conv1.bias", "other.weight", "other.bias"]);
     let losses = [logits, other]
-        .map(|logits| graph.add_all(SoftmaxCrossEntropy::default(), &[logits, labels]).unwrap()[0]);
+        .map(|logits| graph.add_all(SoftmaxCrossEntropy, &[logits, labels]).unwrap()[0]);
     let loss = graph.add(Add, &losses).unwrap();
     let tower = graph.find("tower.conv1.weight").unwrap();
     let forward = graph.clone();
