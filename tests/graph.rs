@@ -10,6 +10,7 @@ use std::panic::AssertUnwindSafe;
 
 use gabor::device::Device;
 use gabor::graph::{Bindings, Graph, Origin, Plan, PlanStep, interpret};
+use gabor::ops::arith::Binary;
 use gabor::ops::case::Draw;
 use gabor::ops::conv::Conv2d;
 use gabor::ops::dropout::Dropout;
@@ -19,6 +20,7 @@ use gabor::ops::lrn::{AlphaConvention, Lrn};
 use gabor::ops::norm::{Norm, Over};
 use gabor::ops::optim::{Sgd, SgdForm};
 use gabor::ops::pool::MaxPool2d;
+use gabor::ops::shape::Reshape;
 use gabor::ops::softmax::SoftmaxCrossEntropy;
 use gabor::ops::{Array, Value};
 use gabor::session::Session;
@@ -261,7 +263,7 @@ impl Wild {
         for kernel in 0..draw.size(4, 18) as u32 {
             let (a, b) = (draw.pick(&pool), draw.pick(&pool));
             let unary = draw.pick(&[Unary::Relu, Unary::Sigmoid, Unary::Tanh]);
-            let new = match draw.size(0, 9) {
+            let new = match draw.size(0, 10) {
                 0 | 1 => graph.add(unary, &[a]).unwrap(),
                 2 | 3 => graph.add(Add, &[a, b]).unwrap(),
                 4 => graph.add(AddScaled, &[a, b, rate]).unwrap(),
@@ -272,6 +274,13 @@ impl Wild {
                     let name = format!("kernel{kernel}");
                     let weight = parameter(&mut graph, &mut draw, &name, [3, 3, 3, 3], 0.2);
                     graph.add(Conv2d::new(1, 1), &[a, weight]).unwrap()
+                }
+                9 => {
+                    // Through another shape and back, in the same memory where nobody else reads it.
+                    let flat = Shape::from([SHAPE.iter().product()]);
+                    let flat = graph.add(Reshape { shape: flat }, &[a]).unwrap();
+                    let flat = if draw.flip() { graph.add(unary, &[flat]).unwrap() } else { flat };
+                    graph.add(Reshape { shape: SHAPE.into() }, &[flat]).unwrap()
                 }
                 _ if fresh.len() >= 2 => {
                     let form = draw.pick(&[SgdForm::Torch, SgdForm::CudaConvnet]);
@@ -393,6 +402,23 @@ fn plans_of_random_graphs_give_the_oracles_values_on_the_gpu() {
 }
 
 /// A state that is read, updated in place and read again in its old and its new value.
+#[test]
+fn reshaping_costs_nothing_where_nobody_else_reads_the_value() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorType::f32([4, 6])).unwrap();
+    let y = graph.add(Binary::Mul, &[x, x]).unwrap();
+    let flat = graph.add(Reshape { shape: [24].into() }, &[y]).unwrap();
+    let z = graph.add(Unary::Tanh, &[flat]).unwrap();
+    graph.output("z", z).unwrap();
+    let copies = |graph: &Graph| {
+        let plan = Plan::new(graph, &Device::cpu().target()).unwrap();
+        plan.steps.iter().filter(|s| matches!(s, PlanStep::Copy { .. })).count()
+    };
+    assert_eq!(copies(&graph), 0);
+    graph.output("y", y).unwrap();
+    assert_eq!(copies(&graph), 1);
+}
+
 #[test]
 fn old_and_new_value_of_a_state_can_both_be_read() {
     let mut graph = Graph::new();

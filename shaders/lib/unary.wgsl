@@ -12,7 +12,7 @@
 //    8  softplus     x  a x > b ? x : log(1 + exp(a x)) / a
 //    9  hardsigmoid  y  clamp(x / 6 + 1 / 2, 0, 1)
 //   10  hardswish    x  x clamp(x / 6 + 1 / 2, 0, 1)
-//   11  clamp        x  clamp(x, a, b)
+//   11  clamp        y  clamp(x, a, b)
 //   12  exp          y  exp(x)
 //   13  log          x  log(x)
 //   14  sqrt         y  sqrt(x)
@@ -210,7 +210,7 @@ fn derivative(kept: vec4<f32>, a: f32, b: f32) -> vec4<f32> {
             return select(ramp, zero, kept <= vec4(-3.0));
         }
         case 11u: {
-            return select(zero, one, (kept >= vec4(a)) & (kept <= vec4(b)));
+            return select(zero, one, (kept > vec4(a)) & (kept < vec4(b)));
         }
         case 12u: {
             return kept;

@@ -8,8 +8,9 @@ mod linear;
 mod lrn;
 mod norm;
 mod pool;
+mod shape;
 
-pub use activation::{Activation, Relu};
+pub use activation::{Activation, PRelu, Relu};
 pub use block::{AuxiliaryHead, Concat, Residual, Sequential, Shared};
 pub use conv::{Conv2d, ConvTranspose2d, Local2d};
 pub use dropout::Dropout;
@@ -19,3 +20,4 @@ pub use norm::{BatchNorm2d, GroupNorm, InstanceNorm, LayerNorm};
 pub use pool::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d,
 };
+pub use shape::{Flatten, Pad, PixelShuffle, Upsample};

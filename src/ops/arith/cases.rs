@@ -138,7 +138,7 @@ fn reduce_case(
 pub(super) fn reduce(draw: &mut Draw) -> Vec<Case> {
     let mut cases = vec![];
     for kind in [ReduceKind::Sum, ReduceKind::Max] {
-        let shapes: [(Shape, &[usize], bool); 13] = [
+        let shapes: [(Shape, &[usize], bool); 15] = [
             ([4, 4, 4, 4].into(), &[1], false),
             ([2, 3, 5, 7].into(), &[2, 3], true),
             ([2, 3, 5, 7].into(), &[0, 2, 3], false),
@@ -152,6 +152,9 @@ pub(super) fn reduce(draw: &mut Draw) -> Vec<Case> {
             ([37, 300].into(), &[0], false),
             ([37, 300].into(), &[1], true),
             ([5000, 2].into(), &[1], false),
+            // Split on the CPU.
+            ([70_001].into(), &[0], false),
+            ([301, 3, 73].into(), &[0, 2], true),
         ];
         for (shape, axes, keepdim) in shapes {
             cases.push(reduce_case(kind, shape, axes, keepdim, draw));

@@ -1,5 +1,7 @@
 //! Sums and maxima over axes.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{Binary, Expand};
@@ -143,14 +145,21 @@ impl Op for Reduce {
         }
     }
 
+    fn cpu_scratch(&self, types: &Types) -> usize {
+        let (terms, outputs) = (types.inputs[0].elements(), types.outputs[0].elements());
+        if is_split(terms, outputs) { PARTS * outputs } else { 0 }
+    }
+
     fn cpu(&self, io: &mut CpuTensors<'_>) {
         let boxes = self.boxes(io.types.input(0));
         let (input, output) = (io.inputs[0], &mut *io.outputs[0]);
         match self.kind {
-            ReduceKind::Sum => fold(&boxes, input, output, 0.0, |sum, x| sum + x),
-            ReduceKind::Max => fold(&boxes, input, output, f64::NEG_INFINITY, |max, x| {
-                if x > max || x.is_nan() { x } else { max }
-            }),
+            ReduceKind::Sum => fold(&boxes, input, output, io.scratch, 0.0, |sum, x| sum + x),
+            ReduceKind::Max => {
+                fold(&boxes, input, output, io.scratch, f64::NEG_INFINITY, |max, x| {
+                    if x > max || x.is_nan() { x } else { max }
+                });
+            }
         }
     }
 
@@ -207,7 +216,7 @@ impl Op for Reduce {
 }
 
 /// As [`add_parts`], for maxima.
-fn max_parts(parts: usize, range: &std::ops::Range<usize>, accumulate: bool) -> Dispatch {
+fn max_parts(parts: usize, range: &Range<usize>, accumulate: bool) -> Dispatch {
     let (bound, start) = aligned(range.clone());
     Dispatch::new(crate::kernel::shader!("arith/max_parts.wgsl"))
         .bind_range("results", Operand::Workspace(0), 0..parts * range.len())
@@ -221,37 +230,73 @@ fn max_parts(parts: usize, range: &std::ops::Range<usize>, accumulate: bool) -> 
         .threads(range.len())
 }
 
+/// Where the outputs are too few for the cores, the terms are folded in this many parts.
+const PARTS: usize = 64;
+
+fn is_split(terms: usize, outputs: usize) -> bool {
+    outputs < 16 && terms >= 64 * 1024
+}
+
 /// Folds the reduced box of each element of the kept one, in f64.
 fn fold(
-    [kept, reduced]: &[Strided<1>; 2],
+    boxes: &[Strided<1>; 2],
     input: &[f32],
     output: &mut [f32],
+    scratch: &mut [f32],
     start: f64,
     f: impl Fn(f64, f64) -> f64 + Send + Sync,
 ) {
-    const COLUMNS: usize = 64;
-    let ([kept_step], [step]) = (kept.steps(), reduced.steps());
-    // Few outputs are worth a thread each; of many, neighbours are read together.
-    let part = (output.len() / (4 * rayon::current_num_threads())).clamp(1, COLUMNS);
-    output.par_chunks_mut(part).enumerate().for_each(|(p, output)| {
-        kept.runs(p * part..p * part + output.len(), |at, [first], length| {
-            let mut wide = [start; COLUMNS];
-            let wide = &mut wide[..length];
-            reduced.runs(0..reduced.elements(), |_, [offset], terms| {
-                let values = &input[first + offset..];
-                if kept_step == 1 && step != 1 {
-                    for term in 0..terms {
-                        let row = &values[term * step..][..length];
-                        wide.iter_mut().zip(row).for_each(|(w, &x)| *w = f(*w, f64::from(x)));
-                    }
-                    return;
-                }
-                for (k, w) in wide.iter_mut().enumerate() {
-                    let values = values[k * kept_step..].iter().step_by(step.max(1)).take(terms);
-                    *w = values.fold(*w, |w, &x| f(w, f64::from(x)));
-                }
-            });
-            output[at..at + length].iter_mut().zip(wide).for_each(|(y, w)| *y = *w as f32);
+    let (outputs, terms) = (output.len(), boxes[1].elements());
+    if is_split(input.len(), outputs) {
+        let parts = &mut scratch[..PARTS * outputs];
+        let end = |part: usize| part * terms / PARTS;
+        parts.par_chunks_mut(outputs).enumerate().for_each(|(part, results)| {
+            fold_part(boxes, input, 0, end(part)..end(part + 1), results, start, &f);
         });
+        for (o, y) in output.iter_mut().enumerate() {
+            let results = parts[o..].iter().step_by(outputs);
+            *y = results.fold(start, |result, &x| f(result, f64::from(x))) as f32;
+        }
+        return;
+    }
+    // Few outputs are worth a thread each; of many, neighbours are read together.
+    let chunk = (outputs / (4 * rayon::current_num_threads())).clamp(1, COLUMNS);
+    output.par_chunks_mut(chunk).enumerate().for_each(|(c, results)| {
+        fold_part(boxes, input, c * chunk, 0..terms, results, start, &f);
+    });
+}
+
+/// As many outputs as are read together.
+const COLUMNS: usize = 64;
+
+/// Folds some terms of the outputs from `first` on.
+fn fold_part(
+    [kept, reduced]: &[Strided<1>; 2],
+    input: &[f32],
+    first: usize,
+    terms: Range<usize>,
+    results: &mut [f32],
+    start: f64,
+    f: impl Fn(f64, f64) -> f64,
+) {
+    let ([kept_step], [step]) = (kept.steps(), reduced.steps());
+    kept.runs(first..first + results.len(), |at, [base], length| {
+        let mut wide = [start; COLUMNS];
+        let wide = &mut wide[..length];
+        reduced.runs(terms.clone(), |_, [offset], terms| {
+            let values = &input[base + offset..];
+            if kept_step == 1 && step != 1 {
+                for term in 0..terms {
+                    let row = &values[term * step..][..length];
+                    wide.iter_mut().zip(row).for_each(|(w, &x)| *w = f(*w, f64::from(x)));
+                }
+                return;
+            }
+            for (k, w) in wide.iter_mut().enumerate() {
+                let values = values[k * kept_step..].iter().step_by(step.max(1)).take(terms);
+                *w = values.fold(*w, |w, &x| f(w, f64::from(x)));
+            }
+        });
+        results[at..at + length].iter_mut().zip(wide).for_each(|(y, w)| *y = *w as f32);
     });
 }

@@ -44,7 +44,7 @@ pub enum Unary {
     HardSigmoid,
     /// `x * hardsigmoid(x)` (Howard et al., 2019).
     HardSwish,
-    /// `x` held between `min` and `max`. Its derivative at the bounds is 1, as in PyTorch.
+    /// `x` held between `min` and `max`. Its derivative at the bounds is 0, as in PyTorch 2.15.
     Clamp {
         /// The smallest value.
         min: f32,
@@ -132,6 +132,7 @@ impl Unary {
             | Unary::Elu { .. }
             | Unary::Selu
             | Unary::HardSigmoid
+            | Unary::Clamp { .. }
             | Unary::Exp
             | Unary::Sqrt
             | Unary::Reciprocal => Kept::Output,
@@ -235,7 +236,7 @@ impl Unary {
             Unary::HardSwish if x <= -3.0 => 0.0,
             Unary::HardSwish if x < 3.0 => x / 3.0 + 0.5,
             Unary::HardSwish => 1.0,
-            Unary::Clamp { min, max } => step(x >= f64::from(min) && x <= f64::from(max)),
+            Unary::Clamp { min, max } => step(y > f64::from(min) && y < f64::from(max)),
             Unary::Exp => y,
             Unary::Log => 1.0 / x,
             Unary::Sqrt => 0.5 / y,
@@ -261,7 +262,7 @@ impl Unary {
             Unary::Softplus { beta, .. } if !(beta > 0.0 && beta.is_finite()) => {
                 format!("beta must be positive and finite, is {beta}")
             }
-            Unary::Clamp { min, max } if !(min <= max) => {
+            Unary::Clamp { min, max } if min > max => {
                 format!("min must not be larger than max, they are {min} and {max}")
             }
             _ if parameters.iter().any(|p| !p.is_finite()) => {

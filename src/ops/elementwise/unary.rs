@@ -259,7 +259,7 @@ impl Unary {
                 x if x < 3.0 => x / 3.0 + 0.5,
                 _ => 1.0,
             }),
-            Unary::Clamp { min, max } => over.run(move |x| step(x >= min && x <= max)),
+            Unary::Clamp { min, max } => over.run(move |y| step(y > min && y < max)),
             Unary::Exp => over.run(|y| y),
             Unary::Log => over.run(f32::recip),
             Unary::Sqrt => over.run(|y| 0.5 / y),
@@ -289,12 +289,12 @@ fn normal_probability(x: f32) -> f32 {
         0.170_872_77,
         -0.822_152_23,
         1.488_515_9,
-        -1.135_203_98,
+        -1.135_204,
         0.278_868_07,
         -0.186_288_06,
         0.096_784_18,
         0.374_091_96,
-        1.000_023_68,
+        1.000_023_7,
     ];
     let z = x.abs().min(20.0) * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.5 * z);
@@ -305,5 +305,5 @@ fn normal_probability(x: f32) -> f32 {
 
 fn normal_density(x: f32) -> f32 {
     let c = x.abs().min(20.0);
-    0.398_942_28 * (-0.5 * c * c).exp()
+    0.398_942_3 * (-0.5 * c * c).exp()
 }

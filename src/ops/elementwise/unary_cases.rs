@@ -130,7 +130,7 @@ pub(super) fn unary_errors() -> Vec<ErrorCase> {
         error(Unary::Softplus { beta: 0.0, threshold: 20.0 }, "beta"),
         error(Unary::Softplus { beta: 1.0, threshold: f32::NAN }, "finite"),
         error(Unary::Clamp { min: 1.0, max: -1.0 }, "larger than max"),
-        error(Unary::Clamp { min: f32::NAN, max: 1.0 }, "larger than max"),
+        error(Unary::Clamp { min: f32::NAN, max: 1.0 }, "finite"),
         error(Unary::Power { exponent: f32::INFINITY }, "finite"),
         error(Unary::Affine { scale: f32::NAN, shift: 0.0 }, "finite"),
     ]

@@ -96,12 +96,33 @@ impl<const N: usize> Strided<N> {
     /// Calls `f` for each run of `elements` along the last axis, with its place among `elements`, its
     /// first element's place in each tensor, and its length. The last axis' strides hold in a run.
     pub(crate) fn runs(&self, elements: Range<usize>, mut f: impl FnMut(usize, [usize; N], usize)) {
-        let row = self.dims[MAX_RANK - 1];
+        const LAST: usize = MAX_RANK - 1;
+        let mut indices = self.indices(elements.start);
+        let mut offsets = self.offsets(elements.start);
         let mut element = elements.start;
         while element < elements.end {
-            let length = (row - element % row).min(elements.end - element);
-            f(element - elements.start, self.offsets(element), length);
+            let length = (self.dims[LAST] - indices[LAST]).min(elements.end - element);
+            f(element - elements.start, offsets, length);
             element += length;
+            // On to the start of the next row.
+            for (offset, strides) in offsets.iter_mut().zip(&self.strides) {
+                *offset -= indices[LAST] * strides[LAST];
+            }
+            indices[LAST] = 0;
+            for axis in (0..LAST).rev() {
+                indices[axis] += 1;
+                let is_over = indices[axis] == self.dims[axis];
+                for (offset, strides) in offsets.iter_mut().zip(&self.strides) {
+                    *offset += strides[axis];
+                    if is_over {
+                        *offset -= self.dims[axis] * strides[axis];
+                    }
+                }
+                if !is_over {
+                    break;
+                }
+                indices[axis] = 0;
+            }
         }
     }
 
