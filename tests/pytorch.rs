@@ -78,7 +78,7 @@ fn with_gradient(op: impl Op + 'static, inputs: &[Tensor]) -> (Vec<Array>, Vec<f
 
 #[test]
 fn max_pooling_with_padding_and_ceil_mode() {
-    let pool = MaxPool2d { window: [3; 2], stride: [2; 2], padding: [1; 4], ceil_mode: true };
+    let pool = MaxPool2d { padding: [1; 4], ceil_mode: true, ..MaxPool2d::new(3, 2) };
     let (outputs, grad) = with_gradient(pool, &[ramp([1, 1, 5, 6], 37, 11)]);
     assert_eq!(outputs[0].dims(), [1, 1, 3, 4]);
     assert_near(
@@ -98,8 +98,8 @@ fn max_pooling_with_padding_and_ceil_mode() {
 }
 
 fn average(count_include_pad: bool, expected: &[f64], expected_grad: &[f64]) {
-    let (window, stride, padding, ceil_mode) = ([3; 2], [2; 2], [1; 4], true);
-    let pool = AvgPool2d { window, stride, padding, ceil_mode, count_include_pad };
+    let pool =
+        AvgPool2d { padding: [1; 4], ceil_mode: true, count_include_pad, ..AvgPool2d::new(3, 2) };
     let (outputs, grad) = with_gradient(pool, &[ramp([1, 1, 5, 6], 37, 11)]);
     assert_near(&outputs[0].data, expected);
     assert_near(&grad, expected_grad);

@@ -208,6 +208,10 @@ impl Op for LocallyConnected2d {
         });
     }
 
+    fn cpu_scratch(&self, types: &Types) -> usize {
+        cpu::local::scratch(&forward_geometry(&self.0, types))
+    }
+
     fn cpu(&self, io: &mut CpuTensors<'_>) {
         cpu::local::forward(&forward_geometry(&self.0, io.types), io);
     }
@@ -264,6 +268,10 @@ impl Op for LocallyConnected2dGradInput {
         });
     }
 
+    fn cpu_scratch(&self, types: &Types) -> usize {
+        cpu::local::scratch(&self.accepted(types))
+    }
+
     fn cpu(&self, io: &mut CpuTensors<'_>) {
         cpu::local::grad_input(&self.accepted(io.types), io);
     }
@@ -312,6 +320,10 @@ impl Op for LocallyConnected2dGradWeight {
         reference::each_product(&g, |output, input, weight| {
             grad_w.data[weight * pixels + output % pixels] += grad.data[output] * x.data[input];
         });
+    }
+
+    fn cpu_scratch(&self, types: &Types) -> usize {
+        cpu::local::scratch(&self.accepted(types))
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {

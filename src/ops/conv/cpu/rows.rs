@@ -76,31 +76,12 @@ pub(super) fn add_scaled(a: &mut [f32], w: f32, x: &[f32], stride: usize) {
     pairs(a, x, stride, |a, x| *a += w * x);
 }
 
-/// `a[j] += w[j] * x[stride j]`
-pub(super) fn add_products(a: &mut [f32], w: &[f32], x: &[f32], stride: usize) {
-    if stride == 1 {
-        a.iter_mut().zip(w).zip(x).for_each(|((a, w), x)| *a += w * x);
-    } else {
-        let x = x.iter().step_by(stride);
-        a.iter_mut().zip(w).zip(x).for_each(|((a, w), x)| *a += w * x);
-    }
-}
-
 /// `x[stride j] += w * a[j]`
 pub(super) fn scatter_scaled(x: &mut [f32], w: f32, a: &[f32], stride: usize) {
     if stride == 1 {
         x.iter_mut().zip(a).for_each(|(x, a)| *x += w * a);
     } else {
         x.iter_mut().step_by(stride).zip(a).for_each(|(x, a)| *x += w * a);
-    }
-}
-
-/// `x[stride j] += w[j] * a[j]`
-pub(super) fn scatter_products(x: &mut [f32], w: &[f32], a: &[f32], stride: usize) {
-    if stride == 1 {
-        x.iter_mut().zip(w).zip(a).for_each(|((x, w), a)| *x += w * a);
-    } else {
-        x.iter_mut().step_by(stride).zip(w).zip(a).for_each(|((x, w), a)| *x += w * a);
     }
 }
 
