@@ -92,12 +92,10 @@ impl Op for LocalCentre {
         planes(windows.plane(), io.outputs[0], io.scratch, |range, output, rows| {
             output.copy_from_slice(&x[range.clone()]);
             windows.sum(output, rows);
-            let rows = output.chunks_mut(windows.width).zip(x[range].chunks(windows.width));
-            for (i, (sums, x)) in rows.enumerate() {
-                for (j, (sum, x)) in sums.iter_mut().zip(x).enumerate() {
-                    *sum = x - *sum / windows.count(i, j) as f32;
-                }
-            }
+            windows.rows(output, &x[range], rows, |sums, x, inverse, columns| {
+                let elements = sums.iter_mut().zip(x).zip(columns);
+                elements.for_each(|((sum, x), column)| *sum = x - *sum * (inverse * column));
+            });
         });
     }
 
@@ -153,12 +151,10 @@ impl Op for LocalCentreGrad {
         let grad = io.inputs[0];
         planes(windows.plane(), io.outputs[0], io.scratch, |range, output, rows| {
             let grad = &grad[range];
-            let both = output.chunks_mut(windows.width).zip(grad.chunks(windows.width));
-            for (i, (terms, grad)) in both.enumerate() {
-                for (j, (term, g)) in terms.iter_mut().zip(grad).enumerate() {
-                    *term = g / windows.count(i, j) as f32;
-                }
-            }
+            windows.rows(output, grad, rows, |terms, grad, inverse, columns| {
+                let elements = terms.iter_mut().zip(grad).zip(columns);
+                elements.for_each(|((term, g), column)| *term = g * (inverse * column));
+            });
             windows.turned().sum(output, rows);
             output.iter_mut().zip(grad).for_each(|(sum, g)| *sum = g - *sum);
         });

@@ -12,7 +12,7 @@ use crate::ops::reduce::parts::{aligned, fitting};
 use crate::tensor::TensorType;
 
 /// Below this many elements a thread is not worth its waking.
-const LEAST: usize = 8 * 1024;
+pub(super) const LEAST: usize = 8 * 1024;
 
 /// Windows in planes: how far they reach back (up, left) and on (down, right).
 #[derive(Clone, Copy)]
@@ -60,10 +60,22 @@ impl Windows {
         side.min(self.height) * side.min(self.width)
     }
 
-    /// The number of elements in the window of a row and a column.
-    pub fn count(&self, row: usize, column: usize) -> usize {
-        let rows = near(row, self.reach, self.height).len();
-        rows * near(column, self.reach, self.width).len()
+    /// Calls `f` on each row of `plane` and of `other` with the inverse of the number of rows in its
+    /// windows and those of the number of columns. `scratch` is overwritten.
+    pub fn rows(
+        &self,
+        plane: &mut [f32],
+        other: &[f32],
+        scratch: &mut [f32],
+        f: impl Fn(&mut [f32], &[f32], f32, &[f32]),
+    ) {
+        let inverse = |at, size| 1.0 / near(at, self.reach, size).len() as f32;
+        let columns = &mut scratch[..self.width];
+        columns.iter_mut().enumerate().for_each(|(j, c)| *c = inverse(j, self.width));
+        let rows = plane.chunks_mut(self.width).zip(other.chunks(self.width));
+        rows.enumerate().for_each(|(i, (row, other))| {
+            f(row, other, inverse(i, self.height), columns);
+        });
     }
 
     /// Replaces `plane` by the sums over windows of its elements. `rows` is scratch.

@@ -1,8 +1,9 @@
 //! Local response normalisation within a channel.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::window::{Windows, planes, two_stages};
+use super::window::{LEAST, Windows, planes, two_stages};
 use super::{AlphaConvention, Lrn, with_power};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
@@ -103,15 +104,17 @@ impl Op for LrnWithinChannel {
         let (x, d) = (io.inputs[0], io.inputs[io.inputs.len() - 1]);
         let (k, alpha) = (self.0.k, factor(&self.0) as f32);
         let [output, scale] = &mut *io.outputs else { return };
-        planes(windows.plane(), scale, io.scratch, |range, scale, rows| {
-            scale.iter_mut().zip(&d[range]).for_each(|(s, d)| *s = d * d);
+        let plane = windows.plane();
+        let outputs = output.par_chunks_mut(plane).zip(scale.par_chunks_mut(plane));
+        let inputs = x.par_chunks(plane).zip(d.par_chunks(plane));
+        let planes = outputs.zip(inputs).zip(io.scratch.par_chunks_mut(plane));
+        let planes = planes.with_min_len(LEAST.div_ceil(plane));
+        planes.for_each(|(((output, scale), (x, d)), rows)| {
+            scale.iter_mut().zip(d).for_each(|(s, d)| *s = d * d);
             windows.sum(scale, rows);
             scale.iter_mut().for_each(|s| *s = k + alpha * *s);
-        });
-        crate::ops::parallel::zip(output, x, |output, x| output.copy_from_slice(x));
-        crate::ops::parallel::zip(output, scale, |output, scale| {
-            let elements = output.iter_mut().zip(scale.iter().copied());
-            with_power(self.0.beta, elements, |y, power| *y *= power);
+            let elements = output.iter_mut().zip(x).zip(scale.iter().copied());
+            with_power(self.0.beta, elements, |(y, x), power| *y = x * power);
         });
     }
 
@@ -189,31 +192,27 @@ impl Op for LrnWithinChannelGrad {
         let [x, y, scale, grad] = [0, 1, 2, 3].map(|i| io.inputs[i]);
         let d = io.inputs.get(4).copied().unwrap_or(x);
         let through = (-2.0 * factor(&self.0) * f64::from(self.0.beta)) as f32;
-        let (last, others) = match &mut *io.outputs {
-            [others @ .., last] => (last, others),
-            [] => return,
-        };
+        let beta = self.0.beta;
+        if let [grad_input, _] = &mut *io.outputs {
+            let parts = grad_input.par_chunks_mut(LEAST).zip(scale.par_chunks(LEAST));
+            parts.zip(grad.par_chunks(LEAST)).for_each(|((output, scale), grad)| {
+                let elements = output.iter_mut().zip(grad).zip(scale.iter().copied());
+                with_power(beta, elements, |(out, g), power| *out = g * power);
+            });
+        }
+        let adds = io.outputs.len() == 1;
+        let Some(last) = io.outputs.last_mut() else { return };
         planes(windows.plane(), last, io.scratch, |range, output, rows| {
-            let terms =
-                grad[range.clone()].iter().zip(&y[range.clone()]).zip(&scale[range.clone()]);
+            let [y, scale, grad, d] = [y, scale, grad, d].map(|tensor| &tensor[range.clone()]);
+            let terms = grad.iter().zip(y).zip(scale);
             output.iter_mut().zip(terms).for_each(|(term, ((g, y), s))| *term = g * y / s);
             windows.sum(output, rows);
-            output.iter_mut().zip(&d[range]).for_each(|(sum, d)| *sum *= through * d);
+            output.iter_mut().zip(d).for_each(|(sum, d)| *sum *= through * d);
+            if adds {
+                let elements = output.iter_mut().zip(grad).zip(scale.iter().copied());
+                with_power(beta, elements, |(out, g), power| *out += g * power);
+            }
         });
-        let direct = |output: &mut [f32], scale: &[f32], add: bool, grad: &[f32]| {
-            let elements = output.iter_mut().zip(grad).zip(scale.iter().copied());
-            with_power(self.0.beta, elements, |(out, g), power| {
-                *out = if add { *out + g * power } else { g * power };
-            });
-        };
-        let (output, add) = match others {
-            [first] => (first, false),
-            _ => (last, true),
-        };
-        use rayon::prelude::*;
-        const CHUNK: usize = 8 * 1024;
-        let parts = output.par_chunks_mut(CHUNK).zip(scale.par_chunks(CHUNK));
-        parts.zip(grad.par_chunks(CHUNK)).for_each(|((o, s), g)| direct(o, s, add, g));
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {

@@ -82,8 +82,8 @@ fn check(op: &'static str, layout: &Layout, adapter: &Adapter) -> Result<()> {
     })
 }
 
-/// One dispatch of `shader` for as many elements as fit the bindings, `tensors` bound in parts and
-/// `tables` whole, four elements to an invocation.
+/// `dispatch` once for as many elements as fit the bindings, which are bound as `tensors`, four elements
+/// to an invocation.
 fn by_elements(
     op: &'static str,
     layout: &Layout,
@@ -171,8 +171,8 @@ struct Parts {
     parts: usize,
 }
 
-/// The two ways to add up: a workgroup for each part, or an invocation. `workspace` is of the size that
-/// the dispatches of `build` need for each of its two buffers.
+/// The two ways to add up: a workgroup for each part, or an invocation. `build` makes a share's dispatches,
+/// whose parts go to two workspaces.
 fn both_ways(
     op: &'static str,
     sums: Sums,
@@ -202,7 +202,7 @@ fn both_ways(
     let fits =
         |grid| matches!(grid, Grid::Threads(_)) || matches!(grid, Grid::Flat(n) if n <= most);
     if grouped.dispatches.iter().all(|d| fits(d.grid)) {
-        let first = !adapter.is_software() && sums.inner > 1;
+        let first = !adapter.is_software() && sums.inner > 1 && sums.terms() >= 32;
         variants.insert(usize::from(!first), grouped);
     }
     Ok(variants)
@@ -225,7 +225,7 @@ fn terms(layout: &Layout, parts: &Parts, eps: f32) -> Terms {
     }
 }
 
-/// A dispatch of `shader` with a workgroup or an invocation for each part of each sum.
+/// `dispatch` with a workgroup or an invocation for each part of each sum.
 fn for_parts(dispatch: Dispatch, parts: &Parts, grouped: bool) -> Dispatch {
     let count = parts.parts * parts.share.sums.count;
     if grouped { dispatch.groups(count) } else { dispatch.threads(count) }
