@@ -80,7 +80,12 @@ fn gradients(
             let known = outputs.iter().map(|(n, _)| n.clone()).collect();
             return Err(Error::Unknown { kind: "output", name: name.clone(), known });
         };
-        seeds.push((*value, graph.input(format!("grad.{plain}"), tensor.ty())?));
+        let mut ty = tensor.ty();
+        // A single value may come without axes, or with axes of 1.
+        if ty.elements() == 1 && graph.value(*value).ty.elements() == 1 {
+            ty.shape = graph.value(*value).ty.shape.clone();
+        }
+        seeds.push((*value, graph.input(format!("grad.{plain}"), ty)?));
     }
     let wanted: Vec<_> = inputs.iter().filter(|(_, t)| t.dtype() == DType::F32).collect();
     let mut gradients = vec![];
@@ -125,12 +130,14 @@ pub fn run(
     }
     let mut session = Session::new(device);
     let mut program = session.compile(&graph)?;
-    let grads = grad_outputs
-        .iter()
-        .map(|(n, t)| (format!("grad.{}", n.strip_prefix("grad_").unwrap_or(n)), t));
-    let named: Vec<(String, &Tensor)> =
-        inputs.iter().map(|(n, t)| (n.clone(), t)).chain(grads).collect();
-    let named: Vec<_> = named.iter().map(|(n, t)| (n.as_str(), *t)).collect();
+    let mut named: Vec<(String, Tensor)> = inputs.to_vec();
+    for (name, tensor) in grad_outputs {
+        let name = format!("grad.{}", name.strip_prefix("grad_").unwrap_or(name));
+        let shape = graph.find(&name).map(|value| graph.value(value).ty.shape.clone());
+        let shape = shape.unwrap_or_else(|| tensor.shape().clone());
+        named.push((name, Tensor::f32(shape, tensor.as_f32()?.to_vec())?));
+    }
+    let named: Vec<_> = named.iter().map(|(n, t)| (n.as_str(), t)).collect();
     let results = session.run(&mut program, &named)?;
     outputs.into_iter().map(|(name, _)| Ok((name.clone(), results.get(&name)?.clone()))).collect()
 }

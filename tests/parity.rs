@@ -110,7 +110,10 @@ impl Case {
             bindings.insert(name.clone(), Array::from(tensor));
         }
         for (name, tensor) in &self.arriving {
-            bindings.insert(format!("grad.{name}"), Array::from(tensor));
+            let name = format!("grad.{name}");
+            let value = built.graph.find(&name).unwrap();
+            let shape = built.graph.value(value).ty.shape.clone();
+            bindings.insert(name, Array { shape, ..Array::from(tensor) });
         }
         let values = interpret(&built.graph, &bindings).map_err(|e| e.to_string())?;
         let computed = built.outputs.iter().map(|(name, v)| (name.clone(), values[v].data.clone()));

@@ -70,7 +70,9 @@ impl Call {
 pub struct NoAttributes {}
 
 fn defaults<A: Default + Serialize>() -> serde_json::Value {
-    serde_json::to_value(A::default()).unwrap_or_default()
+    // By way of text, so that 0.1 in single precision reads as 0.1.
+    let text = serde_json::to_string(&A::default()).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
 }
 
 fn build_op<O>(arguments: &mut Arguments<'_>) -> Result<Vec<Value>>

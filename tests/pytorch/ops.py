@@ -158,12 +158,12 @@ def local2d(n, c, h, w, o, kernel, stride=(1, 1), padding=(0, 0, 0, 0), groups=1
     def compute(input, weight, bias=None):
         columns = F.unfold(padded(input, padding), kernel, stride=stride)
         columns = columns.reshape(n, groups, c // groups, *kernel, *out)
-        bank = weight.reshape(*out, groups, o // groups, c // groups, *kernel)
-        result = torch.einsum("ngcuvyx,yxgocuv->ngoyx", columns, bank).reshape(n, o, *out)
+        bank = weight.reshape(groups, o // groups, c // groups, *kernel, *out)
+        result = torch.einsum("ngcuvyx,gocuvyx->ngoyx", columns, bank).reshape(n, o, *out)
         return result if bias is None else result + bias
 
     case("locally_connected2d", attributes, compute, input=randn(n, c, h, w),
-         weight=randn(*out, o, c // groups, *kernel), bias=randn(o, *out) if bias else None)
+         weight=randn(o, c // groups, *kernel, *out), bias=randn(o, *out) if bias else None)
 
 
 local2d(2, 3, 4, 5, 4, (3, 3), padding=(1, 1, 1, 1))
@@ -228,7 +228,7 @@ for shape, training in (((4, 3, 5, 6), True), ((4, 3, 5, 6), False), ((6, 5), Tr
                         ((2, 1, 3, 3), True), ((8, 7, 1, 1), True), ((3, 4, 4, 4), True), ((2, 3, 7), True)):
     for affine in (True, False):
         c = shape[1]
-        eps, momentum = pick(1e-5, 1e-3), pick(0.1, 0.3)
+        eps, momentum = pick(2**-17, 2**-10), pick(0.125, 0.3125)
 
         def compute(input, weight=None, bias=None, running_mean=None, running_var=None):
             mean, var = running_mean.detach().clone(), running_var.detach().clone()
@@ -236,28 +236,54 @@ for shape, training in (((4, 3, 5, 6), True), ((4, 3, 5, 6), False), ((6, 5), Tr
             return (y, mean, var) if training else y
 
         case("batch_norm", dict(training=training, eps=eps, momentum=momentum), compute,
-             outputs=("output", "running_mean", "running_var"), input=2 * randn(*shape) + 1,
+             outputs=("output", "running_mean", "running_var"), input=exact(2 * randn(*shape) + 1),
              weight=randn(c) if affine else None, bias=randn(c) if affine else None,
              running_mean=randn(c), running_var=uniform(0.5, 2, c))
 for shape, dims in (((4, 3, 5, 6), [3, 5, 6]), ((4, 3, 5, 6), [6]), ((2, 3, 4, 5), [4, 5]), ((5, 7), [7]), ((1, 1, 3, 3), [3, 3])):
     for affine in (True, False):
-        case("layer_norm", dict(normalized_shape=dims, eps=1e-5),
-             lambda input, weight=None, bias=None: F.layer_norm(input, dims, weight, bias, 1e-5), input=randn(*shape),
+        case("layer_norm", dict(normalized_shape=dims, eps=2**-17),
+             lambda input, weight=None, bias=None: F.layer_norm(input, dims, weight, bias, 2**-17), input=randn(*shape),
              weight=randn(*dims) if affine else None, bias=randn(*dims) if affine else None)
 for shape, groups in (((4, 6, 5, 3), 2), ((2, 6, 3, 3), 6), ((2, 6, 3, 4), 1), ((1, 4, 1, 2), 2), ((3, 9, 2, 2), 3)):
     for affine in (True, False):
-        case("group_norm", dict(num_groups=groups, eps=1e-4),
-             lambda input, weight=None, bias=None: F.group_norm(input, groups, weight, bias, 1e-4), input=randn(*shape),
+        case("group_norm", dict(num_groups=groups, eps=2**-13),
+             lambda input, weight=None, bias=None: F.group_norm(input, groups, weight, bias, 2**-13), input=randn(*shape),
              weight=randn(shape[1]) if affine else None, bias=randn(shape[1]) if affine else None)
-for shape in ((4, 3, 5, 3), (1, 2, 4, 4), (2, 5, 2, 1)):
+for shape in ((4, 3, 5, 3), (1, 2, 4, 4), (2, 5, 2, 2)):
     for affine in (True, False):
-        case("instance_norm", dict(eps=1e-5),
-             lambda input, weight=None, bias=None: F.instance_norm(input, weight=weight, bias=bias, eps=1e-5), input=randn(*shape),
+        case("instance_norm", dict(eps=2**-17),
+             lambda input, weight=None, bias=None: F.instance_norm(input, weight=weight, bias=bias, eps=2**-17), input=randn(*shape),
              weight=randn(shape[1]) if affine else None, bias=randn(shape[1]) if affine else None)
-for size, alpha, beta, k in ((5, 1e-4, 0.75, 2.0), (5, 0.5, 0.75, 2.0), (3, 0.7, 0.5, 1.0), (4, 0.3, 0.75, 1.0), (1, 1.0, 1.0, 1.0), (9, 0.9, 0.75, 1.5)):
+for size, alpha, beta, k in ((5, 2**-13, 0.75, 2.0), (5, 0.5, 0.75, 2.0), (3, 0.625, 0.5, 1.0), (4, 0.3125, 0.75, 1.0), (1, 1.0, 1.0, 1.0), (9, 0.875, 0.75, 1.5)):
     for shape in ((2, 6, 3, 4), (1, 3, 3, 3)):
         case("local_response_norm", dict(size=size, alpha=alpha, beta=beta, k=k),
              lambda input: F.local_response_norm(input, size, alpha, beta, k), input=randn(*shape))
+
+
+
+def window_sum(x, size):
+    """Over the rows and columns from `- size // 2` to `+ (size - 1) // 2`, with zeros outside."""
+    before, after = size // 2, (size - 1) // 2
+    return F.avg_pool2d(F.pad(x, (before, after, before, after)), size, 1) * size * size
+
+
+def within_channel(x, d, size, alpha, beta, k):
+    return x / (k + alpha / size**2 * window_sum(d * d, size)) ** beta
+
+
+def deviation(x, size):
+    return x - window_sum(x, size) / window_sum(torch.ones_like(x), size)
+
+
+for size, alpha, beta, k in ((3, 0.5, 0.75, 1.0), (5, 0.8125, 0.75, 2.0), (4, 0.3125, 0.5, 1.0), (1, 1.0, 1.0, 1.0)):
+    for shape in ((2, 3, 5, 6), (1, 2, 3, 3)):
+        attributes = dict(size=size, alpha=alpha, beta=beta, k=k)
+        case("local_response_norm_within_channel", attributes,
+             lambda input: within_channel(input, input, size, alpha, beta, k), input=randn(*shape))
+        for subtract in (False, True):
+            case("local_contrast_norm", dict(attributes, subtract_mean=subtract),
+                 lambda input: within_channel(deviation(input, size) if subtract else input,
+                                              deviation(input, size), size, alpha, beta, k), input=randn(*shape))
 
 # Activations
 
@@ -270,7 +296,7 @@ def activation(op, attributes, compute, make=randn):
 
 
 def with_extremes(*shape):
-    x = 3 * randn(*shape)
+    x = exact(3 * randn(*shape))
     flat = x.reshape(-1)
     flat[: len(POINTS)] = exact(torch.tensor(POINTS))
     return flat.reshape(shape)
@@ -295,13 +321,19 @@ for shape, channels in (((2, 3, 4, 5), 3), ((2, 3, 4, 5), 1), ((4, 6), 6), ((3, 
 for op, function, make in (("neg", torch.neg, randn), ("exp", torch.exp, randn), ("abs", torch.abs, randn),
                            ("square", torch.square, randn), ("log", torch.log, lambda *s: uniform(0.1, 4, *s)),
                            ("sqrt", torch.sqrt, lambda *s: uniform(0.1, 4, *s))):
-    activation(op, {}, lambda input: function(input), make)
+    activation(op, {}, function, make)
+
+activation("reciprocal", {}, torch.reciprocal, lambda *s: uniform(0.2, 4, *s))
+activation("pow", dict(exponent=1.5), lambda input: input**1.5, lambda *s: uniform(0.1, 4, *s))
+activation("affine", dict(scale=-1.5, shift=0.25), lambda input: -1.5 * input + 0.25)
 
 # Shape and arithmetic
 
+for shape, to in (((1, 3), [2, 3]), ((3, 1, 1), [2, 3, 4, 5]), ((2, 1, 4), [2, 3, 4])):
+    case("expand", dict(size=to), lambda input: input.expand(to) * 1, input=randn(*shape))
 for shape, to in (((2, 3, 4), [4, 6]), ((2, 3, 4, 5), [2, 60]), ((6,), [1, 2, 3])):
     case("reshape", dict(shape=to), lambda input: input.reshape(to) * 1, input=randn(*shape))
-case("flatten", {}, lambda input: input.flatten(1) * 1, input=randn(2, 3, 4, 5))
+case("flatten", dict(start_dim=1), lambda input: input.flatten(1) * 1, input=randn(2, 3, 4, 5))
 for shape, dims in (((2, 3), [1, 0]), ((2, 3, 4, 5), [0, 2, 3, 1]), ((2, 3, 4, 5), [3, 1, 0, 2]), ((3, 3, 3), [2, 0, 1]), ((2, 1, 3, 2, 2), [4, 2, 0, 3, 1])):
     case("permute", dict(dims=dims), lambda input: input.permute(dims) * 1, input=randn(*shape))
 for shape, start, end, step in (((5, 6), [1, 0], [4, 6], [1, 2]), ((2, 5, 4, 7), [0, 1, 0, 2], [2, 5, 3, 7], [1, 2, 1, 3]), ((9,), [3], [9], [4])):
@@ -318,18 +350,18 @@ for name, function in (("add", torch.add), ("sub", torch.sub), ("mul", torch.mul
         divisor = uniform(0.5, 2, *b) if name == "div" else randn(*b)
         case(name, {}, lambda input, other: function(input, other), input=randn(*a), other=divisor)
 for name, function, make in (("sum", torch.sum, randn), ("mean", torch.mean, randn), ("amax", torch.amax, apart)):
-    for shape, dim, keepdim in (((3, 4, 5), [1], False), ((2, 3, 4, 5), [0, 2, 3], True), ((2, 3, 4, 5), [1, 3], False), ((7,), [0], True), ((2, 3, 4), [0, 1, 2], False)):
+    for shape, dim, keepdim in (((3, 4, 5), [1], False), ((2, 3, 4, 8), [0, 2, 3], True), ((3, 2, 5, 8), [1, 3], False), ((8,), [0], True), ((2, 8, 4), [0, 1, 2], False)):
         case(name, dict(dim=dim, keepdim=keepdim), lambda input: function(input, dim, keepdim), input=make(*shape))
 for size in ((8, 10), (7, 3), (4, 5), (1, 1), (9, 13)):
-    case("upsample_nearest", dict(size=list(size)), lambda input: F.interpolate(input, size, mode="nearest"), input=randn(2, 3, 4, 5))
+    case("interpolate", dict(size=list(size), mode="nearest"), lambda input: F.interpolate(input, size, mode="nearest"), input=randn(2, 3, 4, 5))
     for corners in (True, False):
-        case("upsample_bilinear", dict(size=list(size), align_corners=corners),
+        case("interpolate", dict(size=list(size), mode="bilinear", align_corners=corners),
              lambda input: F.interpolate(input, size, mode="bilinear", align_corners=corners), input=randn(2, 3, 4, 5))
 case("pixel_shuffle", dict(upscale_factor=2), lambda input: F.pixel_shuffle(input, 2), input=randn(2, 8, 3, 4))
 case("pixel_shuffle", dict(upscale_factor=3), lambda input: F.pixel_shuffle(input, 3), input=randn(1, 9, 2, 2))
 case("pixel_unshuffle", dict(downscale_factor=2), lambda input: F.pixel_unshuffle(input, 2), input=randn(2, 3, 4, 6))
-case("gather_classes", {}, lambda input, target: input.gather(1, target[:, None])[:, 0], input=randn(5, 7), target=labels(7, 5))
-case("gather_classes", {}, lambda input, target: input.gather(1, target[:, None])[:, 0], input=randn(2, 3, 4, 5), target=labels(3, 2, 4, 5))
+case("gather_classes", {}, lambda input, labels: input.gather(1, labels[:, None])[:, 0], input=randn(5, 7), labels=labels(7, 5))
+case("gather_classes", {}, lambda input, labels: input.gather(1, labels[:, None])[:, 0], input=randn(2, 3, 4, 5), labels=labels(3, 2, 4, 5))
 for m, k, n in ((3, 4, 5), (1, 7, 1), (8, 8, 8), (17, 33, 9)):
     case("matmul", {}, lambda input, other: input @ other, input=randn(m, k), other=randn(k, n))
     case("linear", {}, F.linear, input=randn(m, k), weight=randn(n, k), bias=randn(n))
@@ -338,11 +370,11 @@ for m, k, n in ((3, 4, 5), (1, 7, 1), (8, 8, 8), (17, 33, 9)):
 
 
 def logits(*shape):
-    return 3 * randn(*shape)
+    return exact(3 * randn(*shape))
 
 
 def extreme(*shape):
-    x = 3 * randn(*shape)
+    x = exact(3 * randn(*shape))
     return torch.where(torch.rand(shape) < 0.2, exact(torch.sign(torch.randn(shape)) * 1e4), x)
 
 
@@ -354,7 +386,7 @@ case("log_softmax", {}, lambda input: F.log_softmax(input, 1), input=extreme(4, 
 for shape in ((6, 5), (2, 4, 3, 3)):
     for reduction in ("mean", "sum", "none"):
         for weighted in (False, True):
-            for smoothing in (0.0, 0.1):
+            for smoothing in (0.0, 0.125):
                 target = labels(shape[1], shape[0], *shape[2:])
                 target.reshape(-1)[1] = -100
                 case("cross_entropy", dict(reduction=reduction, label_smoothing=smoothing, ignore_index=-100),

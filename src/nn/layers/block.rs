@@ -46,9 +46,8 @@ impl Layer for Sequential {
     }
 
     fn build(&self, builder: &mut Builder<'_>, input: Value) -> Result<Value> {
-        let layers = self.layers.iter();
-        layers
-            .fold(Ok(input), |x, (name, layer)| builder.layer(name.as_deref(), layer.as_ref(), x?))
+        let mut layers = self.layers.iter();
+        layers.try_fold(input, |x, (name, layer)| builder.layer(name.as_deref(), layer.as_ref(), x))
     }
 }
 
