@@ -109,8 +109,9 @@ fn running_statistics_follow_pytorchs_rule_for_each_micro_batch() {
             for seed in 0..3 {
                 let (images, labels) = batch(seed, 8);
                 trainer.train_batch(&images, &labels, 0.05).unwrap();
-                let parts = if micro_batch.is_some() { vec![0..3, 3..6, 6..8] } else { vec![0..8] };
-                for part in parts {
+                let size = micro_batch.unwrap_or(8);
+                for first in (0..8).step_by(size) {
+                    let part = first..(first + size).min(8);
                     let [batch_mean, batch_variance] = statistics(&images, part);
                     let average = |running: &mut Vec<f64>, new: Vec<f64>| {
                         running.iter_mut().zip(new).for_each(|(r, new)| *r = 0.9 * *r + 0.1 * new);
