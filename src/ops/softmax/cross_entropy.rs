@@ -5,9 +5,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::probabilities::{Params, row};
-use super::{by_rows, classes, rows_per_job, sum};
+use super::{by_rows, classes, rows_per_job};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, scaled};
+use crate::ops::reduce::parts::total;
 use crate::ops::{
     Arrays, Backward, Cost, CpuTensors, Op, Types, as_u32, expect_f32, expect_inputs,
 };
@@ -113,7 +114,7 @@ impl Op for SoftmaxCrossEntropy {
                     invalid: f32::NAN,
                 })
         };
-        let mean = || Some(sum(batch, 1.0 / batch as f32));
+        let mean = || Some(total(0, batch, 1.0 / batch as f32, false));
         by_rows(self.name(), adapter, [batch, classes], rows, mean)
     }
 }

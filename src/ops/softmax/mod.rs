@@ -12,7 +12,7 @@ pub use top_k::TopK;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Dispatch, Operand, Variant};
+use crate::kernel::{Adapter, Dispatch, Variant};
 use crate::ops::call::Call;
 use crate::ops::registry::{Entry, Family};
 use crate::tensor::{DType, TensorType};
@@ -123,20 +123,4 @@ fn by_rows(
         variants.reverse();
     }
     Ok(variants)
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct SumParams {
-    count: u32,
-    factor: f32,
-}
-
-/// The dispatch that writes `factor` times the sum of workspace 0 to output 0, in fixed order.
-fn sum(count: usize, factor: f32) -> Dispatch {
-    Dispatch::new(crate::kernel::shader!("softmax/sum.wgsl"))
-        .bind("values", Operand::Workspace(0))
-        .bind("output", Operand::Output(0))
-        .params(&SumParams { count: count as u32, factor })
-        .groups(1)
 }
