@@ -89,9 +89,10 @@ impl Op for SquareSum {
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
-        let parts = io.scratch.par_iter_mut().zip(io.inputs[0].par_chunks(CPU_PART));
+        let sums = &mut io.scratch[..io.inputs[0].len().div_ceil(CPU_PART)];
+        let parts = sums.par_iter_mut().zip(io.inputs[0].par_chunks(CPU_PART));
         parts.with_min_len(4).for_each(|(sum, part)| *sum = squares(part));
-        let sum: f64 = io.scratch.iter().map(|&part| f64::from(part)).sum();
+        let sum: f64 = sums.iter().map(|&part| f64::from(part)).sum();
         let before = if self.running { f64::from(io.outputs[0][0]) } else { 0.0 };
         io.outputs[0][0] = (before + sum) as f32;
     }

@@ -94,8 +94,9 @@ impl Rule for Sgd {
             return;
         }
         let slope = e.grad + decay * e.weight;
-        let is_first = self.dampening != 0.0 && step <= 1.0;
-        *v = if is_first { slope } else { momentum * *v + (1.0 - self.dampening) * slope };
+        let is_dampened = self.dampening != 0.0 && step > 1.0;
+        let share = if is_dampened { 1.0 - self.dampening } else { 1.0 };
+        *v = momentum * *v + share * slope;
         e.weight -= rate * if self.nesterov { slope + momentum * *v } else { *v };
     }
 
