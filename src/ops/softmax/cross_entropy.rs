@@ -110,12 +110,13 @@ impl Op for SoftmaxCrossEntropy {
                 .params(&Params {
                     rows: chunk.len() as u32,
                     classes: classes as u32,
+                    inner: 1,
                     first_row: chunk.start as u32,
                     invalid: f32::NAN,
                 })
         };
         let mean = || Some(total(0, batch, 1.0 / batch as f32, false));
-        by_rows(self.name(), adapter, [batch, classes], rows, mean)
+        by_rows(self.name(), adapter, [batch, classes, 1], rows, mean)
     }
 }
 
