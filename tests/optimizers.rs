@@ -9,12 +9,14 @@ use std::collections::HashMap;
 
 use gabor::device::Device;
 use gabor::graph::{Bindings, Graph, interpret};
-use gabor::nn::{Parameter, Role};
+use gabor::nn::{Conv2d, Linear, MaxPool2d, Model, Parameter, Relu, Role};
 use gabor::ops::Array;
+use gabor::ops::case::Draw;
 use gabor::ops::optim::{Adadelta, Adagrad, Adam, AdamW, Lars, Lion, RmsProp, Rule, Sgd, SgdForm};
-use gabor::optim::{Clip, Descent, Ema, Group, Metric, Optimizer, Schedule, Scheduler};
+use gabor::optim::{Clip, Descent, Ema, Group, Method, Metric, Optimizer, Schedule, Scheduler};
 use gabor::session::Session;
 use gabor::tensor::{Tensor, TensorType};
+use gabor::train::{Network, Options, Trainer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -66,9 +68,7 @@ fn fixture() -> Fixture {
 impl Part {
     fn gradient(&self, step: usize, weight: &[f64]) -> Vec<f64> {
         let noise = &self.noise[step];
-        (0..weight.len())
-            .map(|i| self.slope[i] * (weight[i] - self.target[i]) + noise[i])
-            .collect()
+        (0..weight.len()).map(|i| self.slope[i] * (weight[i] - self.target[i]) + noise[i]).collect()
     }
 
     fn tensor(&self, data: &[f64]) -> Tensor {
@@ -136,7 +136,10 @@ fn assert_near(case: &Trajectory, what: &str, found: &[f64], expected: &[f64], t
     for (x, y) in found.iter().zip(expected) {
         let off = (x - y).abs() / size;
         let (rule, attributes) = (&case.rule, &case.attributes);
-        assert!(off <= tolerance, "{rule} {attributes}: {what} is {x}, expected {y}: off by {off:e}");
+        assert!(
+            off <= tolerance,
+            "{rule} {attributes}: {what} is {x}, expected {y}: off by {off:e}"
+        );
     }
     assert_eq!(found.len(), expected.len());
 }
@@ -191,7 +194,8 @@ fn follows_pytorch_on(device: &Device) {
                 let weight = session.state(name).unwrap().into_f32();
                 let weight: Vec<_> = weight.into_iter().map(f64::from).collect();
                 let part = &problem[name];
-                inputs.push((format!("gradient.{name}"), part.tensor(&part.gradient(step, &weight))));
+                inputs
+                    .push((format!("gradient.{name}"), part.tensor(&part.gradient(step, &weight))));
             }
             inputs.push(("learning_rate".into(), Tensor::scalar(rate(case, step) as f32)));
             let inputs: Vec<_> = inputs.iter().map(|(name, t)| (name.as_str(), t)).collect();
@@ -266,7 +270,8 @@ fn schedules_do_not_depend_on_the_number_of_steps() {
 #[test]
 fn the_form_of_cuda_convnet_follows_its_paper() {
     let problem = fixture().problem;
-    let rule = Sgd { momentum: 0.9, weight_decay: 0.01, form: SgdForm::CudaConvnet, ..Sgd::default() };
+    let rule =
+        Sgd { momentum: 0.9, weight_decay: 0.01, form: SgdForm::CudaConvnet, ..Sgd::default() };
     let graph = graph(&problem, &Descent::with(0.1, rule));
     let mut session = Session::new(&Device::cpu());
     let mut program = session.compile(&graph).unwrap();
@@ -288,4 +293,89 @@ fn the_form_of_cuda_convnet_follows_its_paper() {
     for (x, y) in found.iter().zip(&w) {
         assert!((f64::from(*x) - y).abs() < 1e-5, "{x}, not {y}");
     }
+}
+
+fn small() -> Model {
+    Model::new("small", [2, 9, 9])
+        .with(Conv2d::new(5, 3).padding(1))
+        .with(Relu)
+        .with(MaxPool2d::new(3).stride(2))
+        .with(Linear::new(4))
+}
+
+/// The parameters after three steps on batches of 6, in micro-batches or not.
+fn trained(device: &Device, optimizer: impl Optimizer + 'static, micro_batch: usize) -> Trainer {
+    let options =
+        Options { batch: 6, micro_batch: Some(micro_batch), seed: 3, ..Options::default() };
+    let mut trainer = Trainer::new(device, small(), optimizer, options).unwrap();
+    let rate = 0.01;
+    let mut draw = Draw::new(4);
+    for _ in 0..3 {
+        let (images, labels) = (draw.normal([6, 2, 9, 9]), draw.labels(6, 4));
+        trainer.train_batch(&images, &labels, rate).unwrap();
+    }
+    trainer
+}
+
+fn clipped(name: &str) -> impl Optimizer + 'static {
+    let inner = Method::named(name).unwrap().optimizer(0.01, 0.9, 1e-2, &[]);
+    Ema::new(0.7, Clip::norm(0.5, Clip::value(0.3, inner)))
+}
+
+#[test]
+fn micro_batches_are_one_batch_to_every_optimizer() {
+    for name in Method::NAMES {
+        let whole = trained(&Device::cpu(), clipped(name), 6);
+        let parts = trained(&Device::cpu(), clipped(name), 4);
+        let (whole, parts) = (whole.network(), parts.network());
+        let pairs = whole.parameters().unwrap().into_iter().zip(parts.parameters().unwrap());
+        for ((parameter, a), (_, b)) in pairs {
+            let (a, b) = (a.into_f32(), b.into_f32());
+            // Where a gradient is next to nothing, an optimizer that divides by its size may turn.
+            let off = a.iter().zip(&b).filter(|(a, b)| (*a - *b).abs() > 1e-5).count();
+            assert!(off * 50 <= a.len(), "{name}: {off} of {} of {parameter}", a.len());
+        }
+        let step = |network: &Network| network.state("step").unwrap().into_f32();
+        assert_eq!((step(whole), step(parts)), (vec![3.0], vec![3.0]));
+    }
+}
+
+/// What is evaluated, predicted and saved are the averages; what is trained is not.
+#[test]
+fn averages_are_used_and_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    for device in [Some(Device::cpu()), common::gpu()].into_iter().flatten() {
+        let mut averaging = trained(&device, clipped("sgd"), 6);
+        let images = Draw::new(9).normal([5, 2, 9, 9]);
+        let network = averaging.network_mut();
+        let prediction = network.predict(&images).unwrap();
+        network.save(&path, &[]).unwrap();
+        let raw = network.state("conv1.weight").unwrap();
+        let average = network.state("ema.conv1.weight").unwrap();
+        let saved = network.parameters().unwrap().remove(0);
+        assert_eq!(saved, ("conv1.weight".to_owned(), average.clone()));
+        assert_ne!(raw, average);
+        let mut other = Network::new(&device, small()).unwrap();
+        other.load(&path).unwrap();
+        assert_eq!(other.predict(&images).unwrap(), prediction);
+
+        let mut plain = trained(&device, Method::default().optimizer(0.01, 0.9, 1e-2, &[]), 6);
+        assert_ne!(plain.network_mut().predict(&images).unwrap(), prediction);
+    }
+}
+
+#[test]
+fn a_group_without_learning_rate_is_frozen() {
+    let group = Group::new("conv1.*").learning_rate_scale(0.0);
+    let frozen = Method::default().optimizer(0.01, 0.9, 1e-2, &[group]);
+    let trainer = trained(&Device::cpu(), frozen, 6);
+    let free = trained(&Device::cpu(), Method::default().optimizer(0.01, 0.9, 1e-2, &[]), 6);
+    let state = |trainer: &Trainer, name: &str| trainer.network().state(name).unwrap();
+    assert_ne!(state(&trainer, "conv1.weight"), state(&free, "conv1.weight"));
+    assert_ne!(state(&trainer, "fc1.weight"), state(&free, "fc1.weight"));
+    let once = Method::default().optimizer(1e-30, 0.0, 0.0, &[]);
+    let options = Options { batch: 6, seed: 3, ..Options::default() };
+    let still = Trainer::new(&Device::cpu(), small(), once, options).unwrap();
+    assert_eq!(state(&trainer, "conv1.weight"), state(&still, "conv1.weight"));
 }

@@ -5,9 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Descent, Group, Optimizer};
 use crate::error::{Error, Result};
-use crate::ops::optim::{
-    Adadelta, Adagrad, Adam, AdamW, Lars, Lion, RmsProp, Rule, Sgd, SgdForm,
-};
+use crate::ops::optim::{Adadelta, Adagrad, Adam, AdamW, Lars, Lion, RmsProp, Rule, Sgd, SgdForm};
 
 /// Which optimizer, with the settings that only it has. Learning rate, momentum and weight decay are
 /// not among them.
@@ -209,7 +207,9 @@ impl Method {
             Method::Adagrad { lr_decay, eps } => {
                 with.rule(Adagrad { lr_decay, eps, ..Adagrad::default() })
             }
-            Method::Adadelta { rho, eps } => with.rule(Adadelta { rho, eps, ..Adadelta::default() }),
+            Method::Adadelta { rho, eps } => {
+                with.rule(Adadelta { rho, eps, ..Adadelta::default() })
+            }
             Method::Lion { betas } => with.rule(Lion { betas, ..Lion::default() }),
             Method::Lars { trust_coefficient } => {
                 with.rule(Lars { momentum, trust_coefficient, ..Lars::default() })

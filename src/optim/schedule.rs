@@ -298,14 +298,17 @@ mod tests {
         // is not behind.
         let dexp = Schedule::Dexp { target_factor: 10.0, steps: 3 };
         let middle = 0.1f64.sqrt();
-        let expected = [(0.0, 1.0), (3.33, 1.0), (3.34, middle), (6.66, middle), (6.67, 0.1), (10.0, 0.1)];
+        let expected =
+            [(0.0, 1.0), (3.33, 1.0), (3.34, middle), (6.66, middle), (6.67, 0.1), (10.0, 0.1)];
         for (epoch, factor) in expected {
             assert!((at(&dexp, epoch) - factor).abs() < 1e-12, "{epoch}");
         }
         assert_eq!(at(&Schedule::Dexp { target_factor: 10.0, steps: 1 }, 0.0), 0.1);
         let restarts =
             Schedule::WarmRestarts { warmup: 1.0, period: 2.0, multiplier: 2.0, minimum: 0.2 };
-        for (epoch, factor) in [(0.5, 0.5), (1.0, 1.0), (2.0, 0.6), (3.0, 1.0), (5.0, 0.6), (7.0, 1.0)] {
+        for (epoch, factor) in
+            [(0.5, 0.5), (1.0, 1.0), (2.0, 0.6), (3.0, 1.0), (5.0, 0.6), (7.0, 1.0)]
+        {
             assert!((at(&restarts, epoch) - factor).abs() < 1e-12, "{epoch}");
         }
     }

@@ -163,3 +163,65 @@ impl TrainConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::{Metric, Plateau};
+
+    #[test]
+    fn optimizers_have_names_or_tables() {
+        let read = |text: &str| toml::from_str::<TrainConfig>(text).map(|config| config.optimizer);
+        assert_eq!(read("").unwrap(), Method::default());
+        for name in Method::NAMES {
+            let method = read(&format!("optimizer = \"{name}\"")).unwrap();
+            assert_eq!(method.name(), name);
+            assert_eq!(method, Method::named(name).unwrap());
+        }
+        let table = read("[optimizer]\nname = \"adam\"\nbetas = [0.5, 0.9]").unwrap();
+        assert_eq!(table, Method::Adam { betas: [0.5, 0.9], eps: 1e-8, amsgrad: false });
+        assert!(read("optimizer = \"nadam\"").is_err());
+        assert!(read("[optimizer]\nname = \"lion\"\neps = 1.0").is_err());
+    }
+
+    #[test]
+    fn everything_that_is_written_can_be_read() {
+        let schedules = [
+            Schedule::Constant,
+            Schedule::Step { epochs: 3.0, gamma: 0.1 },
+            Schedule::MultiStep { milestones: vec![2.0, 4.5], gamma: 0.1 },
+            Schedule::Exponential { gamma: 0.95 },
+            Schedule::Polynomial { power: 0.5, epochs: None },
+            Schedule::WarmRestarts { warmup: 1.0, period: 2.0, multiplier: 2.0, minimum: 0.1 },
+            Schedule::Plateau(Plateau { metric: Metric::Top1, ..Plateau::default() }),
+            Schedule::Dexp { target_factor: 10.0, steps: 4 },
+        ];
+        for (name, schedule) in Method::NAMES.into_iter().zip(schedules) {
+            let group = Group::new("conv1.*").learning_rate_scale(2.0);
+            let config = TrainConfig {
+                optimizer: Method::named(name).unwrap(),
+                schedule,
+                groups: vec![group, Group::new("*.bias").weight_decay(0.0)],
+                clip_norm: Some(5.0),
+                ema: Some(0.99),
+                ..TrainConfig::default()
+            };
+            config.check().unwrap();
+            let text = config.to_toml().unwrap();
+            assert_eq!(toml::from_str::<TrainConfig>(&text).unwrap(), config, "{text}");
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let good = TrainConfig::default;
+        for faulty in [
+            TrainConfig { clip_norm: Some(0.0), ..good() },
+            TrainConfig { clip_value: Some(f64::NAN), ..good() },
+            TrainConfig { ema: Some(1.0), ..good() },
+            TrainConfig { schedule: Schedule::Exponential { gamma: 0.0 }, ..good() },
+        ] {
+            assert!(faulty.check().is_err(), "{faulty:?}");
+        }
+    }
+}

@@ -42,22 +42,9 @@ pub(super) const CALLS: &[Call] = &[
         &["weight", "square_avg", "acc_delta", "grad", "learning_rate"],
         &["weight", "square_avg", "acc_delta"],
     ),
-    step::<Lion>(
-        "lion",
-        &["weight", "exp_avg", "grad", "learning_rate"],
-        &["weight", "exp_avg"],
-    ),
-    step::<Lars>(
-        "lars",
-        &["weight", "velocity", "grad", "learning_rate"],
-        &["weight", "velocity"],
-    ),
-    Call::new::<ClipNorm>(
-        "clip_grad_norm",
-        &["grads*"],
-        CLIPPED,
-        clip_grad_norm,
-    ),
+    step::<Lion>("lion", &["weight", "exp_avg", "grad", "learning_rate"], &["weight", "exp_avg"]),
+    step::<Lars>("lars", &["weight", "velocity", "grad", "learning_rate"], &["weight", "velocity"]),
+    Call::new::<ClipNorm>("clip_grad_norm", &["grads*"], CLIPPED, clip_grad_norm),
     Call::op::<Ema>("ema", &["average", "weight", "step"], &["average"]),
 ];
 

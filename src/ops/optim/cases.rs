@@ -1,8 +1,6 @@
 //! Samples for the optimizers.
 
-use super::{
-    Adadelta, Adagrad, Adam, AdamW, Lars, Lion, RmsProp, Rule, Sgd, SgdForm, Update,
-};
+use super::{Adadelta, Adagrad, Adam, AdamW, Lars, Lion, RmsProp, Rule, Sgd, SgdForm, Update};
 use crate::ops::case::{Case, Draw, ErrorCase};
 use crate::tensor::{Shape, Tensor, TensorType};
 
@@ -145,10 +143,8 @@ pub(super) fn adam_errors() -> Vec<ErrorCase> {
 }
 
 pub(super) fn adamw(draw: &mut Draw) -> Vec<Case> {
-    let rules = [
-        AdamW::default(),
-        AdamW { amsgrad: true, learning_rate_scale: 2.0, ..AdamW::default() },
-    ];
+    let rules =
+        [AdamW::default(), AdamW { amsgrad: true, learning_rate_scale: 2.0, ..AdamW::default() }];
     cases(&rules, draw)
 }
 

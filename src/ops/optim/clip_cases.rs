@@ -104,8 +104,7 @@ pub(super) fn clip_value_errors() -> Vec<ErrorCase> {
 
 fn ema_case(decay: f64, step: f32, shape: Shape, draw: &mut Draw) -> Case {
     let label = format!("{shape}, decay {decay}, step {step}");
-    let inputs =
-        vec![draw.normal(shape.clone()), draw.normal(shape), Tensor::scalar(step)];
+    let inputs = vec![draw.normal(shape.clone()), draw.normal(shape), Tensor::scalar(step)];
     Case::new(label, Ema { decay }, inputs)
 }
 

@@ -136,11 +136,7 @@ fn classes(
 fn extents(op: &'static str, ty: &TensorType) -> Result<[usize; 3]> {
     match *ty.dims() {
         [batch, classes, ref inner @ ..] => Ok([batch, classes, inner.iter().product()]),
-        _ => Err(Error::shape(
-            op,
-            [&ty.shape],
-            "needs at least two axes, [batch, classes, ...]",
-        )),
+        _ => Err(Error::shape(op, [&ty.shape], "needs at least two axes, [batch, classes, ...]")),
     }
 }
 

@@ -89,7 +89,9 @@ impl Op for TopK {
                     k: u32::try_from(self.k).unwrap_or(u32::MAX),
                 })
         };
-        by_rows(self.name(), adapter, [batch, classes, 1], rows, || Some(total(0, batch, 1.0, false)))
+        by_rows(self.name(), adapter, [batch, classes, 1], rows, || {
+            Some(total(0, batch, 1.0, false))
+        })
     }
 }
 

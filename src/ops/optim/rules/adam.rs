@@ -84,7 +84,8 @@ impl Adam {
         *square = beta2 * *square + (1.0 - beta2) * grad * grad;
         *largest = largest.max(*square);
         let divisor = if self.amsgrad { *largest } else { *square };
-        let (mean, divisor) = (*mean / (1.0 - beta1.powf(step)), divisor / (1.0 - beta2.powf(step)));
+        let (mean, divisor) =
+            (*mean / (1.0 - beta1.powf(step)), divisor / (1.0 - beta2.powf(step)));
         e.weight -= rate * mean / (divisor.sqrt() + self.eps);
     }
 

@@ -101,10 +101,7 @@ impl Rule for RmsProp {
     fn kernel(&self) -> Kernel {
         Kernel {
             shader: crate::kernel::shader!("optim/rmsprop.wgsl"),
-            constants: vec![
-                ("MOMENTUM", self.keeps(1).into()),
-                ("CENTERED", self.centered.into()),
-            ],
+            constants: vec![("MOMENTUM", self.keeps(1).into()), ("CENTERED", self.centered.into())],
             params: vec![
                 self.alpha as f32,
                 (1.0 - self.alpha) as f32,
@@ -163,7 +160,8 @@ impl Rule for Adagrad {
     }
 
     fn reference(&self, [rate, step, _]: Numbers<f64>, e: &mut Element) {
-        let rate = if self.lr_decay == 0.0 { rate } else { rate / (1.0 + (step - 1.0) * self.lr_decay) };
+        let rate =
+            if self.lr_decay == 0.0 { rate } else { rate / (1.0 + (step - 1.0) * self.lr_decay) };
         let grad = e.grad + self.weight_decay * e.weight;
         e.states[0] += grad * grad;
         e.weight -= rate * grad / (e.states[0].sqrt() + self.eps);

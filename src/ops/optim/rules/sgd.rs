@@ -6,7 +6,9 @@ use crate::ops::optim::{Element, Kernel, Numbers, Part, Rule};
 
 /// Which of the two forms of momentum [`Sgd`] computes. They differ once the learning rate changes:
 /// cuda-convnet's velocity remembers steps of the old length, PyTorch's remembers gradients.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, Default, Debug, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum SgdForm {
     /// `v = momentum v + (1 - dampening) (grad + weight_decay w)`, `w -= learning_rate v`, as in PyTorch.
