@@ -18,7 +18,7 @@ use gabor::ops::elementwise::{Add, AddScaled, Unary};
 use gabor::ops::gemm::Linear;
 use gabor::ops::lrn::{AlphaConvention, Lrn};
 use gabor::ops::norm::{Norm, Over};
-use gabor::ops::optim::{Sgd, SgdForm};
+use gabor::ops::optim::{Sgd, SgdForm, Update};
 use gabor::ops::pool::MaxPool2d;
 use gabor::ops::shape::Reshape;
 use gabor::ops::softmax::SoftmaxCrossEntropy;
@@ -284,8 +284,8 @@ impl Wild {
                 }
                 _ if fresh.len() >= 2 => {
                     let form = draw.pick(&[SgdForm::Torch, SgdForm::CudaConvnet]);
-                    let sgd =
-                        Sgd { momentum: 0.7, weight_decay: 0.1, learning_rate_scale: 1.0, form };
+                    let rule = Sgd { momentum: 0.7, weight_decay: 0.1, form, ..Sgd::default() };
+                    let sgd = Update(rule);
                     let weight = fresh.remove(draw.size(0, fresh.len() - 1));
                     let velocity = fresh.remove(draw.size(0, fresh.len() - 1));
                     let new = graph.add_all(sgd, &[weight, velocity, a, rate]).unwrap();

@@ -6,7 +6,7 @@ use gabor::device::Device;
 use gabor::graph::Graph;
 use gabor::ops::case::{Case, Draw};
 use gabor::ops::dropout::Dropout;
-use gabor::ops::optim::{Sgd, SgdForm};
+use gabor::ops::optim::{Sgd, SgdForm, Update};
 use gabor::ops::pool::MaxPool2d;
 use gabor::ops::softmax::{SoftmaxCrossEntropy, TopK};
 use gabor::tensor::{Tensor, TensorType};
@@ -69,7 +69,13 @@ fn both_forms_of_momentum_agree_while_the_learning_rate_is_constant() {
     let grads: Vec<_> = (0..6).map(|_| draw.normal([1000])).collect();
     for device in devices() {
         let train = |form| {
-            let op = Sgd { momentum: 0.9, weight_decay: 0.01, learning_rate_scale: 2.0, form };
+            let op = Update(Sgd {
+                momentum: 0.9,
+                weight_decay: 0.01,
+                learning_rate_scale: 2.0,
+                form,
+                ..Sgd::default()
+            });
             let mut state = vec![weight.clone(), Tensor::zeros(&TensorType::f32([1000]))];
             for grad in &grads {
                 state.extend([grad.clone(), Tensor::scalar(0.05)]);

@@ -32,7 +32,7 @@
 use gabor::graph::{Bindings, Graph, interpret};
 use gabor::ops::case::oracle;
 use gabor::ops::lrn::{AlphaConvention, Lrn};
-use gabor::ops::optim::{Sgd, SgdForm};
+use gabor::ops::optim::{Sgd, Update};
 use gabor::ops::pool::{AvgPool2d, MaxPool2d};
 use gabor::ops::softmax::SoftmaxCrossEntropy;
 use gabor::ops::{Array, Emit, Op};
@@ -322,8 +322,7 @@ fn cross_entropy() {
 #[test]
 fn five_steps_of_sgd() {
     let (momentum, weight_decay) = (0.875, 0.0625);
-    let form = SgdForm::Torch;
-    let sgd = Sgd { momentum, weight_decay, learning_rate_scale: 1.0, form };
+    let sgd = Update(Sgd { momentum, weight_decay, ..Sgd::default() });
     let mut state = vec![Array::from(&ramp([4], 37, 11)), Array::zeros([4])];
     for t in 0..5 {
         let grad = Array::from(&ramp([4], 29, 5 + t));

@@ -1,10 +1,10 @@
 // probabilities[n, c] = exp(x[n, c] - m[n]) / s[n], with m = max and s = sum of exp(x - m) of a row;
-// with LOSS also losses[n] = log(s[n]) - (x[n, label[n]] - m[n]).
+// with LOG the logarithm of that; with LOSS also losses[n] = log(s[n]) - (x[n, label[n]] - m[n]).
 //
-// logits         [rows, classes]
-// labels         [batch], read with LOSS only; row n is sample first_row + n
-// losses         [batch], written with LOSS only
-// probabilities  [rows, classes]
+// logits         [batch, classes, inner]; a row is the classes at one place of a sample
+// labels         [rows], read with LOSS only; row n is row first_row + n of all
+// losses         [rows], written with LOSS only
+// probabilities  as logits
 //
 // A workgroup takes WIDTH / LANES rows with LANES invocations each (a power of two), which meet in
 // workgroup memory for the maximum and the sum; with LANES = 1 there is nothing to meet for. A label
@@ -17,10 +17,12 @@
 const LANES: u32 = 1u;
 const WIDTH: u32 = 64u;
 const LOSS: bool = true;
+const LOG: bool = false;
 
 struct Params {
     rows: u32,
     classes: u32,
+    inner: u32,
     first_row: u32,
     invalid: f32,
 }
@@ -63,24 +65,26 @@ fn main(
     // No early return: all invocations must reach the barriers.
     let row = min(own, params.rows - 1u);
     let is_own = own < params.rows;
-    let start = row * params.classes;
     let classes = params.classes;
+    let inner = params.inner;
+    let start = (row / inner) * classes * inner + row % inner;
 
     var max_here = logits[start];
     for (var c = lane; c < classes; c += LANES) {
-        max_here = max(max_here, logits[start + c]);
+        max_here = max(max_here, logits[start + c * inner]);
     }
     let m = together(local, lane, max_here, true);
     var sum_here = 0.0;
     for (var c = lane; c < classes; c += LANES) {
-        sum_here += exp(logits[start + c] - m);
+        sum_here += exp(logits[start + c * inner] - m);
     }
     let s = together(local, lane, sum_here, false);
     if !is_own {
         return;
     }
     for (var c = lane; c < classes; c += LANES) {
-        probabilities[start + c] = exp(logits[start + c] - m) / s;
+        let x = logits[start + c * inner] - m;
+        probabilities[start + c * inner] = select(exp(x) / s, x - log(s), LOG);
     }
     if LOSS {
         if lane == 0u {
@@ -88,7 +92,7 @@ fn main(
             let label = labels[sample];
             var loss = params.invalid;
             if label < classes {
-                loss = log(s) - (logits[start + label] - m);
+                loss = log(s) - (logits[start + label * inner] - m);
             }
             losses[sample] = loss;
         }

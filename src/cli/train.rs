@@ -11,6 +11,7 @@ use clap::Args;
 use super::progress::Progress;
 use super::{print_json, print_line};
 use crate::error::{Error, Result};
+use crate::optim::Method;
 use crate::train::{Event, Run, TrainConfig};
 
 /// Train a network.
@@ -20,6 +21,7 @@ use crate::train::{Event, Run, TrainConfig};
 #[command(after_help = "Examples:
   gabor train
   gabor train --data photos --epochs 20 --seed 7
+  gabor train --optimizer adamw --weight-decay 0.01 --clip-norm 5 --ema 0.999
   gabor train --data idx:fashion-mnist --device gpu --out runs/fashion
   gabor train --config runs/digits-alexnet-small-001/config.toml")]
 pub(super) struct Arguments {
@@ -44,15 +46,27 @@ pub(super) struct Arguments {
     /// Images at a time on the device, where a whole batch does not fit.
     #[arg(long, value_name = "IMAGES", allow_negative_numbers = true)]
     micro_batch: Option<usize>,
-    /// The learning rate before the schedule.
+    /// sgd, adam, adamw, rmsprop, adagrad, adadelta, lion or lars.
+    #[arg(long, value_name = "NAME")]
+    optimizer: Option<String>,
+    /// The learning rate before the schedule; without it what is usual for the optimizer.
     #[arg(long, visible_alias = "lr", allow_negative_numbers = true)]
     learning_rate: Option<f32>,
-    /// The share of the last step that each step keeps.
+    /// The share of the last step that each step keeps, with sgd, rmsprop and lars.
     #[arg(long, allow_negative_numbers = true)]
-    momentum: Option<f32>,
+    momentum: Option<f64>,
     /// Pulls the weights towards zero.
     #[arg(long, allow_negative_numbers = true)]
-    weight_decay: Option<f32>,
+    weight_decay: Option<f64>,
+    /// Limit the norm of all gradients taken together.
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
+    clip_norm: Option<f64>,
+    /// Limit each element of a gradient.
+    #[arg(long, value_name = "LIMIT", allow_negative_numbers = true)]
+    clip_value: Option<f64>,
+    /// Keep running averages of the weights, and evaluate and save those; each step keeps this share.
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    ema: Option<f64>,
     /// Decides initial weights, order, augmentation and dropout.
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
@@ -88,11 +102,22 @@ impl Arguments {
         set(&mut config.model, &self.model);
         set(&mut config.epochs, &self.epochs);
         set(&mut config.batch, &self.batch);
+        if let Some(name) = &self.optimizer {
+            let method = Method::named(name)?;
+            // What suits one optimizer suits no other.
+            if method.name() != config.optimizer.name() {
+                config.optimizer = method;
+                config.learning_rate = method.usual_learning_rate();
+            }
+        }
         set(&mut config.learning_rate, &self.learning_rate);
         set(&mut config.momentum, &self.momentum);
         set(&mut config.weight_decay, &self.weight_decay);
         set(&mut config.seed, &self.seed);
         set(&mut config.device, &self.device);
+        config.clip_norm = self.clip_norm.or(config.clip_norm);
+        config.clip_value = self.clip_value.or(config.clip_value);
+        config.ema = self.ema.or(config.ema);
         config.max_steps = self.max_steps.or(config.max_steps);
         config.micro_batch = self.micro_batch.or(config.micro_batch);
         config.augment &= !self.no_augment;

@@ -22,6 +22,7 @@ const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/nan.wgsl"),
     crate::kernel::shader!("lib/norm.wgsl"),
     crate::kernel::shader!("lib/norm_terms.wgsl"),
+    crate::kernel::shader!("lib/one_minus_exp.wgsl"),
     crate::kernel::shader!("lib/philox.wgsl"),
     crate::kernel::shader!("lib/resample.wgsl"),
     crate::kernel::shader!("lib/strided.wgsl"),

@@ -107,14 +107,16 @@ impl Graph {
             grad_outputs: &grad_outputs,
             wanted: &wanted,
             grad_inputs: vec![None; node.inputs.len()],
+            constants: vec![],
         };
         let emitted = node.op.backward(&mut context);
-        let grad_inputs = context.grad_inputs;
+        let (grad_inputs, constants) = (context.grad_inputs, context.constants);
         let outcome = emitted.map_err(|e| e.in_layer(&node.layer)).and_then(|()| {
-            for ((&input, grad), wanted) in node.inputs.iter().zip(grad_inputs).zip(&wanted) {
+            let inputs = node.inputs.iter().zip(grad_inputs).zip(&wanted).enumerate();
+            for (i, ((&input, grad), wanted)) in inputs {
                 match grad {
                     Some(grad) => self.accumulate(grads, input, grad)?,
-                    None if *wanted => {
+                    None if *wanted && !constants.contains(&i) => {
                         return Err(Error::Usage(format!(
                             "{} gave no gradient for `{}`",
                             node.op.name(),

@@ -160,6 +160,21 @@ impl Graph {
         Ok(())
     }
 
+    /// Gives an input or a state another name; a state is shared with other graphs by its name.
+    ///
+    /// Errors where the name is taken, or the value is computed.
+    pub fn rename(&mut self, value: Value, name: impl Into<String>) -> Result<()> {
+        let info = &mut self.values[value.0];
+        if matches!(info.origin, Origin::Node { .. }) {
+            return Err(Error::Usage(format!("`{}` is computed and has no name", info.name)));
+        }
+        let name = name.into();
+        let old = std::mem::replace(&mut info.name, name.clone());
+        self.named.remove(&old);
+        self.claim(name, value)?;
+        Ok(())
+    }
+
     /// Builds under the layer `name`: nodes and errors carry its path.
     pub fn in_layer<T>(
         &mut self,

@@ -8,7 +8,7 @@ mod layers;
 mod model;
 
 pub use builder::{Auxiliary, Builder, BuiltLayer, Mode, Parameter, Role};
-pub use init::Init;
+pub use init::{Fan, Init, Nonlinearity};
 pub use layers::*;
 pub use model::{Forward, LayerSummary, Model, Summary};
 

@@ -198,6 +198,16 @@ impl Model {
         Ok(Summary { model: self.name.clone(), input: ty.shape, layers, parameters: total })
     }
 
+    /// The names of the parameters that are trained.
+    ///
+    /// Errors where the network cannot be built.
+    pub fn trainable_names(&self) -> Result<Vec<String>> {
+        let mut graph = Graph::new();
+        let images = graph.input("images", self.input_type(1)?)?;
+        let forward = self.forward(&mut graph, images, Mode::Evaluate, 0)?;
+        Ok(forward.parameters.into_iter().map(|parameter| parameter.name).collect())
+    }
+
     /// The names and types of the parameters and of other states that are kept with them, such as running
     /// statistics.
     ///

@@ -12,6 +12,7 @@ pub mod conv;
 pub mod dropout;
 pub mod elementwise;
 pub mod gemm;
+pub mod loss;
 pub mod lrn;
 pub mod norm;
 mod op;

@@ -151,6 +151,7 @@ pub struct Backward<'a> {
     pub(crate) grad_outputs: &'a [Option<Value>],
     pub(crate) wanted: &'a [bool],
     pub(crate) grad_inputs: Vec<Option<Value>>,
+    pub(crate) constants: Vec<usize>,
 }
 
 impl Backward<'_> {
@@ -179,6 +180,12 @@ impl Backward<'_> {
     /// Whether the gradient with respect to input `i` is needed.
     pub fn wants(&self, i: usize) -> bool {
         self.wanted[i]
+    }
+
+    /// Declares input `i` to be a constant of the op, such as the weights of classes: no gradient
+    /// flows to it, and none is missed.
+    pub fn set_constant(&mut self, i: usize) {
+        self.constants.push(i);
     }
 
     /// The type of a value.

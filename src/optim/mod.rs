@@ -1,31 +1,95 @@
 //! Optimizers, which turn gradients into updates, and schedules of the learning rate.
+//!
+//! An [`Optimizer`] sees all parameters with their gradients at once. [`Clip`] and [`Ema`] wrap
+//! another one: `Ema::new(0.999, Clip::norm(5.0, Adam::new(1e-3)))`.
 
+mod clip;
+mod descent;
+mod ema;
+mod group;
+mod method;
+mod plateau;
 mod schedule;
-mod sgd;
 
-pub use schedule::Schedule;
-pub use sgd::Sgd;
-pub(crate) use sgd::check_learning_rate;
+pub use clip::Clip;
+pub use descent::{Adadelta, Adagrad, Adam, AdamW, Descent, Lars, Lion, RmsProp, Sgd};
+pub use ema::Ema;
+pub use group::Group;
+pub use method::Method;
+pub use plateau::{Metric, Plateau, Reduction};
+pub use schedule::{Anneal, Schedule, Scheduler};
 
-use crate::error::Result;
-use crate::graph::Graph;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Initial};
 use crate::nn::Parameter;
 use crate::ops::Value;
+use crate::ops::elementwise::{Add, Fill};
+use crate::tensor::TensorType;
 
 /// A rule that updates parameters from their gradients.
 pub trait Optimizer: std::fmt::Debug + Send + Sync {
-    /// Adds the ops that update `parameter`, with whatever states they need. `learning_rate` is a
-    /// graph input `[1]`, written in each step.
+    /// Adds the ops that update all parameters, each of which comes with its gradient, with whatever
+    /// states they need. `learning_rate` is a graph input `[1]`, written in each step.
     ///
-    /// Errors where a hyper-parameter is out of range.
-    fn update(
+    /// Errors where a setting is out of range.
+    fn updates(
         &self,
         graph: &mut Graph,
-        parameter: &Parameter,
-        gradient: Value,
+        parameters: &[(Parameter, Value)],
         learning_rate: Value,
     ) -> Result<()>;
 
     /// The learning rate before any schedule.
     fn learning_rate(&self) -> f32;
+
+    /// Where evaluation is to use other values than the parameters `NAME` themselves, such as their
+    /// averages: the prefix of the states `PREFIX.NAME` that hold them.
+    fn evaluated(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    fn updates(
+        &self,
+        graph: &mut Graph,
+        parameters: &[(Parameter, Value)],
+        learning_rate: Value,
+    ) -> Result<()> {
+        (**self).updates(graph, parameters, learning_rate)
+    }
+
+    fn learning_rate(&self) -> f32 {
+        (**self).learning_rate()
+    }
+
+    fn evaluated(&self) -> Option<&str> {
+        (**self).evaluated()
+    }
+}
+
+/// The name of the state that counts steps.
+const STEP: &str = "step";
+
+/// The number of this step, `[1]`, counted from 1: the state `step`, which each run of the graph
+/// raises by one. All that ask for it share it.
+fn step(graph: &mut Graph) -> Result<Value> {
+    if let Some(state) = graph.find(STEP) {
+        let counted = graph.updates().iter().find(|&&(s, _)| s == state).map(|&(_, new)| new);
+        return counted.ok_or_else(|| Error::Usage(format!("`{STEP}` is not counted")));
+    }
+    let ty = TensorType::f32([1]);
+    let state = graph.state(STEP, Initial::zeros(ty.clone()))?;
+    let one = graph.add(Fill { value: 1.0, ty }, &[])?;
+    let new = graph.add(Add, &[state, one])?;
+    graph.update(state, new)?;
+    Ok(new)
+}
+
+/// Errors unless this is a learning rate that can be stepped by.
+pub(crate) fn check_learning_rate(learning_rate: f32) -> Result<()> {
+    if learning_rate > 0.0 && learning_rate.is_finite() {
+        return Ok(());
+    }
+    Err(Error::setting("learning-rate", learning_rate, "must be positive and finite, as 0.01"))
 }

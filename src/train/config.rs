@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Options;
 use crate::error::{Error, Result};
-use crate::optim::{Schedule, Sgd};
+use crate::optim::{Clip, Ema, Group, Method, Optimizer, Schedule};
 
 /// Everything that decides a run. The same configuration on the same device gives the same weights,
 /// to the bit.
@@ -27,10 +27,20 @@ pub struct TrainConfig {
     pub micro_batch: Option<usize>,
     /// The learning rate before the schedule.
     pub learning_rate: f32,
-    /// The share of the last step that each step keeps.
-    pub momentum: f32,
+    /// The share of the last step that each step keeps, with `sgd`, `rmsprop` and `lars`.
+    pub momentum: f64,
     /// Pulls the weights towards zero.
-    pub weight_decay: f32,
+    pub weight_decay: f64,
+    /// Limits the norm of all gradients taken together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Limits each element of a gradient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f64>,
+    /// The share of the weights' running averages that each step keeps. Evaluation and the saved
+    /// weights are the averages then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
     /// Whether training images are changed at random, in the way that suits the data.
     pub augment: bool,
     /// Decides initial weights, order, augmentation and dropout.
@@ -39,6 +49,12 @@ pub struct TrainConfig {
     pub device: String,
     /// The learning rate over time.
     pub schedule: Schedule,
+    /// The optimizer.
+    #[serde(deserialize_with = "Method::deserialize_short")]
+    pub optimizer: Method,
+    /// Parameters with a learning rate or a weight decay of their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
 }
 
 impl Default for TrainConfig {
@@ -54,10 +70,15 @@ impl Default for TrainConfig {
             learning_rate: 0.02,
             momentum: 0.9,
             weight_decay: 5e-4,
+            clip_norm: None,
+            clip_value: None,
+            ema: None,
             augment: true,
             seed: 1,
             device: "auto".into(),
             schedule: Schedule::Cosine { warmup: 1.0 },
+            optimizer: Method::default(),
+            groups: vec![],
         }
     }
 }
@@ -103,12 +124,31 @@ impl TrainConfig {
             let remedy = "must be finite and not negative";
             return Err(Error::setting("weight-decay", self.weight_decay, remedy));
         }
+        for (name, limit) in [("clip-norm", self.clip_norm), ("clip-value", self.clip_value)] {
+            if let Some(limit) = limit.filter(|&limit| !(limit > 0.0)) {
+                return Err(Error::setting(name, limit, "must be positive"));
+            }
+        }
+        if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
+            return Err(Error::setting("ema", decay, "must be in 0..1, as 0.999"));
+        }
         self.schedule.check()
     }
 
     /// The optimizer.
-    pub fn optimizer(&self) -> Sgd {
-        Sgd::new(self.learning_rate).momentum(self.momentum).weight_decay(self.weight_decay)
+    pub fn optimizer(&self) -> Box<dyn Optimizer> {
+        let (rate, momentum, decay) = (self.learning_rate, self.momentum, self.weight_decay);
+        let mut optimizer = self.optimizer.optimizer(rate, momentum, decay, &self.groups);
+        if let Some(limit) = self.clip_value {
+            optimizer = Box::new(Clip::value(limit, optimizer));
+        }
+        if let Some(limit) = self.clip_norm {
+            optimizer = Box::new(Clip::norm(limit, optimizer));
+        }
+        match self.ema {
+            Some(decay) => Box::new(Ema::new(decay, optimizer)),
+            None => optimizer,
+        }
     }
 
     /// The options of the training loop.
@@ -117,9 +157,71 @@ impl TrainConfig {
             batch: self.batch,
             micro_batch: self.micro_batch,
             seed: self.seed,
-            schedule: self.schedule,
+            schedule: self.schedule.clone(),
             max_steps: self.max_steps,
             memory: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::{Metric, Plateau};
+
+    #[test]
+    fn optimizers_have_names_or_tables() {
+        let read = |text: &str| toml::from_str::<TrainConfig>(text).map(|config| config.optimizer);
+        assert_eq!(read("").unwrap(), Method::default());
+        for name in Method::NAMES {
+            let method = read(&format!("optimizer = \"{name}\"")).unwrap();
+            assert_eq!(method.name(), name);
+            assert_eq!(method, Method::named(name).unwrap());
+        }
+        let table = read("[optimizer]\nname = \"adam\"\nbetas = [0.5, 0.9]").unwrap();
+        assert_eq!(table, Method::Adam { betas: [0.5, 0.9], eps: 1e-8, amsgrad: false });
+        assert!(read("optimizer = \"nadam\"").is_err());
+        assert!(read("[optimizer]\nname = \"lion\"\neps = 1.0").is_err());
+    }
+
+    #[test]
+    fn everything_that_is_written_can_be_read() {
+        let schedules = [
+            Schedule::Constant,
+            Schedule::Step { epochs: 3.0, gamma: 0.1 },
+            Schedule::MultiStep { milestones: vec![2.0, 4.5], gamma: 0.1 },
+            Schedule::Exponential { gamma: 0.95 },
+            Schedule::Polynomial { power: 0.5, epochs: None },
+            Schedule::WarmRestarts { warmup: 1.0, period: 2.0, multiplier: 2.0, minimum: 0.1 },
+            Schedule::Plateau(Plateau { metric: Metric::Top1, ..Plateau::default() }),
+            Schedule::Dexp { target_factor: 10.0, steps: 4 },
+        ];
+        for (name, schedule) in Method::NAMES.into_iter().zip(schedules) {
+            let group = Group::new("conv1.*").learning_rate_scale(2.0);
+            let config = TrainConfig {
+                optimizer: Method::named(name).unwrap(),
+                schedule,
+                groups: vec![group, Group::new("*.bias").weight_decay(0.0)],
+                clip_norm: Some(5.0),
+                ema: Some(0.99),
+                ..TrainConfig::default()
+            };
+            config.check().unwrap();
+            let text = config.to_toml().unwrap();
+            assert_eq!(toml::from_str::<TrainConfig>(&text).unwrap(), config, "{text}");
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let good = TrainConfig::default;
+        for faulty in [
+            TrainConfig { clip_norm: Some(0.0), ..good() },
+            TrainConfig { clip_value: Some(f64::NAN), ..good() },
+            TrainConfig { ema: Some(1.0), ..good() },
+            TrainConfig { schedule: Schedule::Exponential { gamma: 0.0 }, ..good() },
+        ] {
+            assert!(faulty.check().is_err(), "{faulty:?}");
         }
     }
 }

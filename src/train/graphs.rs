@@ -92,9 +92,8 @@ pub fn training_step(
     let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Train, seed)?;
     let learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
     let gradients = gradients(&mut graph, &forward, &losses)?;
-    for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
-        graph.in_layer("update", |g| optimizer.update(g, parameter, gradient, learning_rate))?;
-    }
+    let parameters: Vec<_> = forward.parameters.into_iter().zip(gradients).collect();
+    graph.in_layer("update", |g| optimizer.updates(g, &parameters, learning_rate))?;
     Ok(graph)
 }
 
@@ -124,9 +123,13 @@ pub fn application(model: &Model, optimizer: &dyn Optimizer, seed: u64) -> Resul
     // Only for its parameters: nothing of it runs, and running statistics are not updated.
     let forward = model.forward(&mut graph, images, Mode::Evaluate, seed)?;
     let learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
-    for parameter in &forward.parameters {
+    let mut parameters = vec![];
+    for parameter in forward.parameters {
         let sum = gradient_state(&mut graph, &parameter.name, parameter.value)?;
-        optimizer.update(&mut graph, parameter, sum, learning_rate)?;
+        parameters.push((parameter, sum));
+    }
+    optimizer.updates(&mut graph, &parameters, learning_rate)?;
+    for (_, sum) in parameters {
         let ty = graph.value(sum).ty.clone();
         let zero = graph.add(Fill { value: 0.0, ty }, &[])?;
         graph.update(sum, zero)?;

@@ -34,6 +34,9 @@ pub struct Network {
     pub(super) session: Session,
     pub(super) model: Model,
     pub(super) classes: usize,
+    /// The prefix of the states that evaluation, prediction and saving use in place of the parameters,
+    /// where there are such.
+    pub(super) evaluated: Option<String>,
     /// One program for each batch size.
     evaluating: HashMap<usize, Program>,
     predicting: HashMap<usize, Program>,
@@ -50,6 +53,7 @@ impl Network {
             session: Session::new(device),
             classes: model.classes()?,
             model,
+            evaluated: None,
             evaluating: HashMap::new(),
             predicting: HashMap::new(),
         })
@@ -84,7 +88,8 @@ impl Network {
             let outputs = lend(&mut batch, &input, |images, labels| {
                 check_labels(labels, self.classes)?;
                 let program = compiled(&mut self.evaluating, size, &mut self.session, || {
-                    graphs::evaluation(&self.model, size)
+                    let graph = graphs::evaluation(&self.model, size)?;
+                    with_evaluated(graph, &self.model, self.evaluated.as_deref())
                 })?;
                 let inputs = [(Names::IMAGES, images), (Names::LABELS, labels)];
                 self.session.run(program, &inputs)
@@ -105,7 +110,8 @@ impl Network {
     pub fn predict(&mut self, images: &Tensor) -> Result<Tensor> {
         let batch = images.shape().dims().first().copied().unwrap_or(0);
         let program = compiled(&mut self.predicting, batch, &mut self.session, || {
-            graphs::prediction(&self.model, batch)
+            let graph = graphs::prediction(&self.model, batch)?;
+            with_evaluated(graph, &self.model, self.evaluated.as_deref())
         })?;
         let outputs = self.session.run(program, &[(Names::IMAGES, images)])?;
         Ok(outputs.get(Names::PROBABILITIES)?.clone())
@@ -118,12 +124,18 @@ impl Network {
         self.session.state(name)
     }
 
-    /// The parameters, by name.
+    /// The parameters, by name; their averages, where the optimizer keeps any.
     ///
     /// Errors where the device fails.
     pub fn parameters(&self) -> Result<Vec<(String, Tensor)>> {
-        let types = self.model.parameter_types()?;
-        types.into_iter().map(|(name, _)| Ok((name.clone(), self.session.state(&name)?))).collect()
+        let known = self.session.state_names();
+        let read = |name: String| {
+            let average = self.evaluated.as_ref().map(|prefix| format!("{prefix}.{name}"));
+            let state = average.filter(|state| known.contains(state));
+            let tensor = self.session.state(state.as_ref().unwrap_or(&name))?;
+            Ok((name, tensor))
+        };
+        self.model.parameter_types()?.into_iter().map(|(name, _)| read(name)).collect()
     }
 
     /// Writes the parameters to a `.safetensors` file with these words of metadata.
@@ -148,11 +160,28 @@ impl Network {
         compiled(&mut self.predicting, 1, &mut self.session, || {
             graphs::prediction(&self.model, 1)
         })?;
+        let known = self.session.state_names();
         for (name, tensor) in tensors {
-            self.session.set_state(name, tensor)?;
+            let average = self.evaluated.as_ref().map(|prefix| format!("{prefix}.{name}"));
+            for state in [Some(name.clone()), average].into_iter().flatten() {
+                if known.contains(&state) {
+                    self.session.set_state(&state, tensor)?;
+                }
+            }
         }
         Ok(())
     }
+}
+
+/// `graph` with the states `PREFIX.NAME` in place of the model's trainable parameters `NAME`.
+fn with_evaluated(mut graph: Graph, model: &Model, prefix: Option<&str>) -> Result<Graph> {
+    let Some(prefix) = prefix else { return Ok(graph) };
+    for name in model.trainable_names()? {
+        if let Some(parameter) = graph.find(&name) {
+            graph.rename(parameter, format!("{prefix}.{name}"))?;
+        }
+    }
+    Ok(graph)
 }
 
 /// The program for this batch size, compiled at the first call.

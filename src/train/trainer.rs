@@ -13,7 +13,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Plan;
 use crate::nn::Model;
-use crate::optim::{Optimizer, Schedule, check_learning_rate};
+use crate::optim::{Optimizer, Schedule, Scheduler, check_learning_rate};
 use crate::session::{Pending, Program, Session};
 use crate::tensor::Tensor;
 
@@ -146,8 +146,10 @@ impl Trainer {
         if options.micro_batch == Some(0) {
             return Err(Error::setting("micro-batch", 0, "must be 1 or more"));
         }
+        let mut network = Network::new(device, model)?;
+        network.evaluated = optimizer.evaluated().map(str::to_owned);
         let mut trainer = Trainer {
-            network: Network::new(device, model)?,
+            network,
             optimizer: Box::new(optimizer),
             options,
             training: HashMap::new(),
@@ -338,6 +340,8 @@ impl Trainer {
         if last > 0 {
             self.prepare(last)?;
         }
+        let schedule = self.options.schedule.clone();
+        let mut scheduler = Scheduler::new(schedule, epochs, loader.batches() as u64);
         let mut report = Report {
             epochs: vec![],
             test: Evaluation { loss: f32::NAN, top1: 0.0, top5: 0.0, images: 0 },
@@ -349,12 +353,13 @@ impl Trainer {
         for epoch in 0..epochs {
             let mut sums = Sums::default();
             let started = Instant::now();
-            flow = self.epoch(&loader, epoch, epochs, &mut sums, &mut observe)?;
+            flow = self.epoch(&loader, epoch, &scheduler, &mut sums, &mut observe)?;
             let time = started.elapsed();
             report.train_time += time;
             report.steps = self.step;
             report.test =
                 self.network.evaluate(&source.test, &source.normalise, self.options.batch)?;
+            scheduler.epoch_ended(report.test.loss.into(), report.test.top1.into());
             if sums.images > 0 {
                 let metrics = EpochMetrics {
                     epoch: epoch + 1,
@@ -383,20 +388,19 @@ impl Trainer {
         &mut self,
         loader: &Loader,
         epoch: u64,
-        epochs: u64,
+        scheduler: &Scheduler,
         sums: &mut Sums,
         observe: &mut impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
-        let batches = loader.batches();
+        let batches = loader.batches() as u64;
         let mut under_way = VecDeque::new();
         let mut flow = ControlFlow::Continue(());
         for (index, batch) in loader.epoch(epoch).enumerate() {
             if flow.is_break() || self.options.max_steps.is_some_and(|max| self.step >= max) {
                 break;
             }
-            let at = epoch as f32 + index as f32 / batches as f32;
-            let factor = self.options.schedule.factor(at, epochs as f32);
-            let rate = self.optimizer.learning_rate() * factor;
+            let factor = scheduler.factor(epoch * batches + index as u64);
+            let rate = (f64::from(self.optimizer.learning_rate()) * factor) as f32;
             let mut batch = batch?;
             let input = self.network.model().input_type(batch.len)?;
             let step = lend(&mut batch, &input, |images, labels| {

@@ -13,7 +13,7 @@ mod shape;
 pub use activation::{Activation, PRelu, Relu};
 pub use block::{AuxiliaryHead, Concat, Residual, Sequential, Shared};
 pub use conv::{Conv2d, ConvTranspose2d, Local2d};
-pub use dropout::Dropout;
+pub use dropout::{Dropout, Dropout2d};
 pub use linear::Linear;
 pub use lrn::{ContrastNorm, Lrn, LrnWithinChannel};
 pub use norm::{BatchNorm2d, GroupNorm, InstanceNorm, LayerNorm};

@@ -1,6 +1,9 @@
 //! Dropout with a counter-based generator: no state, and the same elements on every device.
 
 mod cases;
+mod planes;
+
+pub use planes::Dropout2d;
 
 use rayon::prelude::*;
 
@@ -17,16 +20,29 @@ use crate::tensor::TensorType;
 /// The ops of this folder.
 pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
 
-const CALLS: &[Call] = &[];
+const CALLS: &[Call] = &[
+    Call::op::<Dropout>("dropout", &["input", "counter"], &["output"]),
+    Call::op::<Dropout2d>("dropout2d", &["input", "counter"], &["output"]),
+];
 
-const OPS: &[Entry] = &[Entry {
-    name: "dropout",
-    formula: "y = keep ? x / (1 - p) : 0, keep with probability 1 - p",
-    source: "Srivastava et al. 2014, scaled in training; Philox: Salmon et al. 2011",
-    cases: cases::cases,
-    random: cases::random,
-    errors: cases::errors,
-}];
+const OPS: &[Entry] = &[
+    Entry {
+        name: "dropout",
+        formula: "y = keep ? x / (1 - p) : 0, keep with probability 1 - p",
+        source: "Srivastava et al. 2014, scaled in training; Philox: Salmon et al. 2011",
+        cases: cases::cases,
+        random: cases::random,
+        errors: cases::errors,
+    },
+    Entry {
+        name: "dropout2d",
+        formula: "y[n,c] = keep[n,c] ? x[n,c] / (1 - p) : 0, keep with probability 1 - p",
+        source: "Tompson et al. 2015, section 3.2",
+        cases: cases::planes,
+        random: cases::random_planes,
+        errors: cases::plane_errors,
+    },
+];
 
 /// Sets each element to 0 with probability `p` and divides the others by `1 - p`, in place.
 ///
@@ -37,7 +53,8 @@ const OPS: &[Entry] = &[Entry {
 /// layer, step, 0)` and the seed as key, where `e` counts the elements of all samples of the step:
 /// it depends neither on the device nor on how a batch is cut. The gradient is the same op on
 /// `grad_output`. A network without dropout is its own expectation, so there is no op for inference.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Dropout {
     /// The probability with which an element becomes 0; at least 0 and less than 1.
     pub p: f32,
@@ -45,7 +62,28 @@ pub struct Dropout {
     pub layer: u32,
 }
 
+impl Default for Dropout {
+    fn default() -> Self {
+        Dropout { p: 0.5, layer: 0 }
+    }
+}
+
 impl Dropout {
+    /// Errors unless counter and probability make sense.
+    fn check(&self, op: &'static str, inputs: &[TensorType]) -> Result<()> {
+        expect_inputs(op, inputs, 2..=2)?;
+        expect_f32(op, &inputs[..1])?;
+        if inputs[1] != TensorType::u32([4]) {
+            let shapes = inputs.iter().map(|t| &t.shape);
+            let problem = format!("the counter must be u32[4], is {}", inputs[1]);
+            return Err(Error::shape(op, shapes, problem));
+        }
+        if !(0.0..1.0).contains(&self.p) {
+            return Err(Error::setting("dropout p", self.p, "give at least 0 and less than 1"));
+        }
+        Ok(())
+    }
+
     /// An element is kept where the top 24 bits of its random word are at least this: a comparison
     /// of integers comes out the same on all devices.
     fn threshold(&self) -> u32 {
@@ -74,16 +112,7 @@ impl Op for Dropout {
     }
 
     fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_inputs(self.name(), inputs, 2..=2)?;
-        expect_f32(self.name(), &inputs[..1])?;
-        if inputs[1] != TensorType::u32([4]) {
-            let shapes = inputs.iter().map(|t| &t.shape);
-            let problem = format!("the counter must be u32[4], is {}", inputs[1]);
-            return Err(Error::shape(self.name(), shapes, problem));
-        }
-        if !(0.0..1.0).contains(&self.p) {
-            return Err(Error::setting("dropout p", self.p, "give at least 0 and less than 1"));
-        }
+        self.check(self.name(), inputs)?;
         Ok(inputs[..1].to_vec())
     }
 

@@ -1,169 +1,129 @@
-//! Optimizers: one fused op per parameter and step.
+//! Optimizers: one fused op a parameter and step, and what clipping and averaging need.
+//!
+//! Each optimizer is a [`Rule`] for one element; [`Update`] makes it an op over a weight and the
+//! states that the rule keeps, in place.
 
+mod calls;
 mod cases;
+mod clip;
+mod clip_cases;
+mod ema;
+mod rule;
+mod rules;
 
-use rayon::prelude::*;
+pub use clip::{ClipFactor, ClipValue, ScaleBy, SquareSum};
+pub use ema::Ema;
+pub use rule::{Element, Kernel, Numbers, Part, Rule, Update};
+pub use rules::{Adadelta, Adagrad, Adam, AdamW, Lars, Lion, RmsProp, Sgd, SgdForm};
 
-use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Dispatch, Operand, Variant};
-use crate::ops::call::Call;
 use crate::ops::registry::{Entry, Family};
-use crate::ops::{Arrays, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs};
-use crate::tensor::TensorType;
 
 /// The ops of this folder.
-pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
+pub const FAMILY: Family = Family { ops: OPS, calls: calls::CALLS };
 
-const CALLS: &[Call] = &[];
-
-const OPS: &[Entry] = &[Entry {
-    name: "sgd",
-    formula: "v = m v + (g + wd w), w -= lr v; or v = m v - wd lr w - lr g, w += v",
-    source: "Sutskever et al. 2013 (PyTorch's form); Krizhevsky et al. 2012, section 5",
-    cases: cases::cases,
-    random: cases::random,
-    errors: cases::errors,
-}];
-
-/// Which of the two forms of momentum [`Sgd`] computes. They differ once the learning rate changes:
-/// cuda-convnet's velocity remembers steps of the old length, PyTorch's remembers gradients.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
-pub enum SgdForm {
-    /// `v = momentum v + (grad + weight_decay w)`, `w -= learning_rate v`, as in PyTorch without
-    /// dampening. The velocity starts from 0.
-    #[default]
-    Torch,
-    /// `v = momentum v - weight_decay learning_rate w - learning_rate grad`, `w += v`, as in
-    /// cuda-convnet (Krizhevsky et al., 2012, section 5).
-    CudaConvnet,
-}
-
-/// Stochastic gradient descent with momentum and weight decay, over weight and velocity in place.
-///
-/// Inputs: `weight`, `velocity`, `grad` of one shape, and `learning_rate` `[1]`. Outputs: the new
-/// weight and the new velocity.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Sgd {
-    /// The share of the velocity that is kept; 0 for plain descent.
-    pub momentum: f32,
-    /// The factor of the weight in the gradient (L2 penalty `weight_decay / 2 * |w|^2`).
-    pub weight_decay: f32,
-    /// The factor by which this parameter's learning rate differs from `learning_rate`, such as 2
-    /// for the biases of AlexNet.
-    pub learning_rate_scale: f32,
-    /// The form of momentum.
-    pub form: SgdForm,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    vectors: u32,
-    momentum: f32,
-    weight_decay: f32,
-    learning_rate_scale: f32,
-}
-
-impl Op for Sgd {
-    fn name(&self) -> &'static str {
-        "sgd"
-    }
-
-    fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_inputs(self.name(), inputs, 4..=4)?;
-        expect_f32(self.name(), inputs)?;
-        if inputs[0] != inputs[1] || inputs[0] != inputs[2] || inputs[3].dims() != [1] {
-            let shapes = inputs.iter().map(|t| &t.shape);
-            let problem = "weight, velocity and grad must have one shape, learning_rate [1]";
-            return Err(Error::shape(self.name(), shapes, problem));
-        }
-        let settings = [
-            ("momentum", self.momentum),
-            ("weight_decay", self.weight_decay),
-            ("learning_rate_scale", self.learning_rate_scale),
-        ];
-        match settings.into_iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
-            Some((name, value)) => {
-                Err(Error::setting(name, value, "give a finite number of at least 0"))
-            }
-            None => Ok(inputs[..2].to_vec()),
-        }
-    }
-
-    fn cost(&self, types: &Types) -> Cost {
-        Cost::with_flops(types, 6 * types.outputs[0].elements() as u64)
-    }
-
-    fn reduction(&self, _: &Types) -> usize {
-        3
-    }
-
-    fn in_place(&self) -> &'static [(usize, usize)] {
-        &[(0, 0), (1, 1)]
-    }
-
-    fn reference(&self, io: &mut Arrays<'_>) {
-        let [momentum, decay, scale] =
-            [self.momentum, self.weight_decay, self.learning_rate_scale].map(f64::from);
-        let rate = io.inputs[3].data[0] * scale;
-        for i in 0..io.inputs[0].data.len() {
-            let [w, v, g] = [0, 1, 2].map(|input| io.inputs[input].data[i]);
-            let (w, v) = match self.form {
-                SgdForm::Torch => {
-                    let v = momentum * v + (g + decay * w);
-                    (w - rate * v, v)
-                }
-                SgdForm::CudaConvnet => {
-                    let v = momentum * v - decay * rate * w - rate * g;
-                    (w + v, v)
-                }
-            };
-            io.outputs[0].data[i] = w;
-            io.outputs[1].data[i] = v;
-        }
-    }
-
-    fn cpu(&self, io: &mut CpuTensors<'_>) {
-        const CHUNK: usize = 16 * 1024;
-        let (momentum, decay) = (self.momentum, self.weight_decay);
-        let rate = io.inputs[3][0] * self.learning_rate_scale;
-        let [weight, velocity] = &mut *io.outputs else { return };
-        let parts = weight
-            .par_chunks_mut(CHUNK)
-            .zip(velocity.par_chunks_mut(CHUNK))
-            .zip(io.inputs[2].par_chunks(CHUNK));
-        parts.for_each(|((weight, velocity), grad)| {
-            let elements = weight.iter_mut().zip(velocity).zip(grad);
-            match self.form {
-                SgdForm::Torch => elements.for_each(|((w, v), g)| {
-                    *v = momentum * *v + (g + decay * *w);
-                    *w -= rate * *v;
-                }),
-                SgdForm::CudaConvnet => elements.for_each(|((w, v), g)| {
-                    *v = momentum * *v - rate * (g + decay * *w);
-                    *w += *v;
-                }),
-            }
-        });
-    }
-
-    fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        let dispatches = adapter.chunks(types.outputs[0].elements()).into_iter().map(|range| {
-            let vectors = range.len().div_ceil(4);
-            Dispatch::new(crate::kernel::shader!("optim/sgd.wgsl"))
-                .constant("CUDA_CONVNET", self.form == SgdForm::CudaConvnet)
-                .bind_range("weight", Operand::Output(0), range.clone())
-                .bind_range("velocity", Operand::Output(1), range.clone())
-                .bind_range("grad", Operand::Input(2), range)
-                .bind("learning_rate", Operand::Input(3))
-                .params(&Params {
-                    vectors: vectors as u32,
-                    momentum: self.momentum,
-                    weight_decay: self.weight_decay,
-                    learning_rate_scale: self.learning_rate_scale,
-                })
-                .threads(vectors)
-        });
-        Ok(vec![Variant::new("vec4", dispatches.collect())])
-    }
-}
+const OPS: &[Entry] = &[
+    Entry {
+        name: "sgd",
+        formula: "v = m v + (1 - d) (g + wd w), w -= lr v; or v = m v - wd lr w - lr g, w += v",
+        source: "Sutskever et al. 2013 (PyTorch's form); Krizhevsky et al. 2012, section 5",
+        cases: cases::sgd,
+        random: cases::random_sgd,
+        errors: cases::sgd_errors,
+    },
+    Entry {
+        name: "adam",
+        formula: "m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w -= lr m' / (sqrt(v') + eps)",
+        source: "Kingma & Ba 2015; Reddi et al. 2018 (amsgrad)",
+        cases: cases::adam,
+        random: cases::random_adam,
+        errors: cases::adam_errors,
+    },
+    Entry {
+        name: "adamw",
+        formula: "w *= 1 - lr wd, then adam without decay",
+        source: "Loshchilov & Hutter 2019",
+        cases: cases::adamw,
+        random: cases::random_adamw,
+        errors: cases::adamw_errors,
+    },
+    Entry {
+        name: "rmsprop",
+        formula: "s = a s + (1 - a) g^2, b = m b + g / (sqrt(s - mean^2) + eps), w -= lr b",
+        source: "Tieleman & Hinton 2012; Graves 2013 (centred)",
+        cases: cases::rmsprop,
+        random: cases::random_rmsprop,
+        errors: cases::rmsprop_errors,
+    },
+    Entry {
+        name: "adagrad",
+        formula: "s += g^2, w -= lr / (1 + (t - 1) decay) g / (sqrt(s) + eps)",
+        source: "Duchi et al. 2011",
+        cases: cases::adagrad,
+        random: cases::random_adagrad,
+        errors: cases::adagrad_errors,
+    },
+    Entry {
+        name: "adadelta",
+        formula: "s = r s + (1 - r) g^2, d = sqrt((a + eps) / (s + eps)) g, a = r a + (1 - r) d^2, w -= lr d",
+        source: "Zeiler 2012",
+        cases: cases::adadelta,
+        random: cases::random_adadelta,
+        errors: cases::adadelta_errors,
+    },
+    Entry {
+        name: "lion",
+        formula: "w -= lr (sign(b1 m + (1 - b1) g) + wd w), m = b2 m + (1 - b2) g",
+        source: "Chen et al. 2023, algorithm 2",
+        cases: cases::lion,
+        random: cases::random_lion,
+        errors: cases::lion_errors,
+    },
+    Entry {
+        name: "lars",
+        formula: "v = m v + lr eta |w| / (|g| + wd |w|) (g + wd w), w -= v",
+        source: "You et al. 2017, algorithm 1",
+        cases: cases::lars,
+        random: cases::random_lars,
+        errors: cases::lars_errors,
+    },
+    Entry {
+        name: "square_sum",
+        formula: "y = sum of x^2 (+ sum)",
+        source: "",
+        cases: clip_cases::square_sum,
+        random: clip_cases::random_square_sum,
+        errors: clip_cases::square_sum_errors,
+    },
+    Entry {
+        name: "clip_factor",
+        formula: "factor = min(1, max / (norm + 1e-6)), norm = sqrt(square_sum)",
+        source: "Pascanu et al. 2013; PyTorch's clip_grad_norm_",
+        cases: clip_cases::clip_factor,
+        random: clip_cases::random_clip_factor,
+        errors: clip_cases::clip_factor_errors,
+    },
+    Entry {
+        name: "scale_by",
+        formula: "y = factor[0] x",
+        source: "",
+        cases: clip_cases::scale_by,
+        random: clip_cases::random_scale_by,
+        errors: clip_cases::scale_by_errors,
+    },
+    Entry {
+        name: "clip_value",
+        formula: "y = min(max(x, -limit), limit)",
+        source: "PyTorch's clip_grad_value_",
+        cases: clip_cases::clip_value,
+        random: clip_cases::random_clip_value,
+        errors: clip_cases::clip_value_errors,
+    },
+    Entry {
+        name: "ema",
+        formula: "a = t > 1 ? decay a + (1 - decay) w : w",
+        source: "Polyak & Juditsky 1992",
+        cases: clip_cases::ema,
+        random: clip_cases::random_ema,
+        errors: clip_cases::ema_errors,
+    },
+];

@@ -46,6 +46,24 @@ pub(crate) fn add_parts_into(
         .threads(range.len())
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct TotalParams {
+    count: u32,
+    factor: f32,
+    accumulate: u32,
+}
+
+/// Writes `factor` times the sum of `count` values of workspace `values` to the single output 0, or adds
+/// it where `accumulate`, in fixed order. One workgroup: a few thousand values at most.
+pub(crate) fn total(values: usize, count: usize, factor: f32, accumulate: bool) -> Dispatch {
+    Dispatch::new(crate::kernel::shader!("reduce/total.wgsl"))
+        .bind_range("values", Operand::Workspace(values), 0..count)
+        .bind("output", Operand::Output(0))
+        .params(&TotalParams { count: count as u32, factor, accumulate: accumulate.into() })
+        .groups(1)
+}
+
 /// `range` extended to an aligned start, for a binding, and where it starts within that.
 pub(crate) fn aligned(range: Range<usize>) -> (Range<usize>, usize) {
     let start = range.start - range.start % Adapter::ALIGNMENT;

@@ -1,8 +1,12 @@
 //! Samples for the softmax family.
 
-use super::{Softmax, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, TopK};
+use super::{
+    LogSoftmax, LogSoftmaxGrad, Softmax, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad,
+    TopK,
+};
+use crate::ops::Op;
 use crate::ops::case::{Case, Draw, ErrorCase, forward};
-use crate::tensor::{Tensor, TensorType};
+use crate::tensor::{Shape, Tensor, TensorType};
 
 /// Batch and classes: equal and distinct, one sample, one class, not whole vectors, more rows than
 /// a workgroup holds, as many classes as ImageNet.
@@ -93,27 +97,116 @@ pub(super) fn cross_entropy_grad_errors() -> Vec<ErrorCase> {
     ]
 }
 
-fn softmax_case(size: [usize; 2], draw: &mut Draw) -> Case {
-    Case::new(label(size), Softmax, vec![draw.normal(size)])
+/// Two axes, and more: planes, one class, one place.
+fn shapes() -> Vec<Shape> {
+    let flat = SIZES.iter().map(|&size| size.into());
+    let planes: [Shape; 5] = [
+        [4, 4, 4, 4].into(),
+        [2, 3, 5, 7].into(),
+        [1, 21, 9, 13].into(),
+        [3, 1, 2, 2].into(),
+        [2, 5, 37].into(),
+    ];
+    flat.chain(planes).collect()
+}
+
+fn random_shape(draw: &mut Draw) -> Shape {
+    if draw.flip() { random_size(draw).into() } else { draw.shape(4, 7) }
+}
+
+fn softmax_case(op: impl Op + 'static, shape: Shape, draw: &mut Draw) -> Case {
+    let is_large = shape.elements() > 3000;
+    let case = Case::new(shape.to_string(), op, vec![draw.normal(shape)]);
+    if is_large { case } else { case.differentiable([0]) }
 }
 
 pub(super) fn softmax(draw: &mut Draw) -> Vec<Case> {
-    let mut cases: Vec<_> = SIZES.iter().map(|&size| softmax_case(size, draw)).collect();
+    let mut cases: Vec<_> =
+        shapes().into_iter().map(|shape| softmax_case(Softmax, shape, draw)).collect();
     cases.push(Case::new("logits to 1e4", Softmax, vec![extreme(draw)]));
     cases
 }
 
 pub(super) fn random_softmax(draw: &mut Draw) -> Case {
-    let size = random_size(draw);
-    softmax_case(size, draw)
+    let shape = random_shape(draw);
+    softmax_case(Softmax, shape, draw)
 }
 
 pub(super) fn softmax_errors() -> Vec<ErrorCase> {
     vec![
         ErrorCase::new(Softmax, vec![], "takes 1 inputs"),
         ErrorCase::new(Softmax, vec![TensorType::u32([2, 2])], "must be f32"),
-        ErrorCase::new(Softmax, vec![TensorType::f32([2, 2, 1, 1])], "[batch, classes]"),
+        ErrorCase::new(Softmax, vec![TensorType::f32([2])], "at least two axes"),
+        ErrorCase::new(Softmax, vec![TensorType::f32([2, 3, 0])], "empty"),
     ]
+}
+
+pub(super) fn log_softmax(draw: &mut Draw) -> Vec<Case> {
+    let mut cases: Vec<_> =
+        shapes().into_iter().map(|shape| softmax_case(LogSoftmax, shape, draw)).collect();
+    cases.push(Case::new("logits to 1e4", LogSoftmax, vec![extreme(draw)]));
+    cases
+}
+
+pub(super) fn random_log_softmax(draw: &mut Draw) -> Case {
+    let shape = random_shape(draw);
+    softmax_case(LogSoftmax, shape, draw)
+}
+
+pub(super) fn log_softmax_errors() -> Vec<ErrorCase> {
+    vec![
+        ErrorCase::new(LogSoftmax, vec![], "takes 1 inputs"),
+        ErrorCase::new(LogSoftmax, vec![TensorType::f32([2])], "at least two axes"),
+    ]
+}
+
+fn softmax_grad_case<F: Op, G: Op + 'static>(
+    op: &F,
+    grad: G,
+    shape: Shape,
+    draw: &mut Draw,
+) -> Case {
+    let mut inputs = vec![draw.normal(shape.clone())];
+    let label = shape.to_string();
+    // No class near certainty, where the gradient is a difference of nearly equal numbers.
+    inputs.extend(forward(op, &[draw.uniform(shape, -2.0, 2.0)]));
+    Case::new(label, grad, inputs)
+}
+
+pub(super) fn softmax_grad(draw: &mut Draw) -> Vec<Case> {
+    let case = |shape| softmax_grad_case(&Softmax, SoftmaxGrad, shape, draw);
+    shapes().into_iter().map(case).collect()
+}
+
+pub(super) fn random_softmax_grad(draw: &mut Draw) -> Case {
+    let shape = random_shape(draw);
+    softmax_grad_case(&Softmax, SoftmaxGrad, shape, draw)
+}
+
+pub(super) fn log_softmax_grad(draw: &mut Draw) -> Vec<Case> {
+    let case = |shape| softmax_grad_case(&LogSoftmax, LogSoftmaxGrad, shape, draw);
+    shapes().into_iter().map(case).collect()
+}
+
+pub(super) fn random_log_softmax_grad(draw: &mut Draw) -> Case {
+    let shape = random_shape(draw);
+    softmax_grad_case(&LogSoftmax, LogSoftmaxGrad, shape, draw)
+}
+
+fn grad_errors(op: impl Op + Copy + 'static) -> Vec<ErrorCase> {
+    let (a, b) = (TensorType::f32([2, 3]), TensorType::f32([3, 2]));
+    vec![
+        ErrorCase::new(op, vec![a.clone()], "takes 2 inputs"),
+        ErrorCase::new(op, vec![a, b], "same shape"),
+    ]
+}
+
+pub(super) fn softmax_grad_errors() -> Vec<ErrorCase> {
+    grad_errors(SoftmaxGrad)
+}
+
+pub(super) fn log_softmax_grad_errors() -> Vec<ErrorCase> {
+    grad_errors(LogSoftmaxGrad)
 }
 
 fn top_k_case(k: usize, size: [usize; 2], draw: &mut Draw) -> Case {

@@ -5,9 +5,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::probabilities::{Params, row};
-use super::{by_rows, classes, rows_per_job, sum};
+use super::{by_rows, classes, rows_per_job};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, scaled};
+use crate::ops::reduce::parts::total;
 use crate::ops::{
     Arrays, Backward, Cost, CpuTensors, Op, Types, as_u32, expect_f32, expect_inputs,
 };
@@ -109,12 +110,13 @@ impl Op for SoftmaxCrossEntropy {
                 .params(&Params {
                     rows: chunk.len() as u32,
                     classes: classes as u32,
+                    inner: 1,
                     first_row: chunk.start as u32,
                     invalid: f32::NAN,
                 })
         };
-        let mean = || Some(sum(batch, 1.0 / batch as f32));
-        by_rows(self.name(), adapter, [batch, classes], rows, mean)
+        let mean = || Some(total(0, batch, 1.0 / batch as f32, false));
+        by_rows(self.name(), adapter, [batch, classes, 1], rows, mean)
     }
 }
 

@@ -6,13 +6,13 @@ mod probabilities;
 mod top_k;
 
 pub use cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
-pub use probabilities::Softmax;
+pub use probabilities::{LogSoftmax, LogSoftmaxGrad, Softmax, SoftmaxGrad};
 pub use top_k::TopK;
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Dispatch, Operand, Variant};
+use crate::kernel::{Adapter, Dispatch, Variant};
 use crate::ops::call::Call;
 use crate::ops::registry::{Entry, Family};
 use crate::tensor::{DType, TensorType};
@@ -20,7 +20,40 @@ use crate::tensor::{DType, TensorType};
 /// The ops of this folder.
 pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
 
-const CALLS: &[Call] = &[];
+const CALLS: &[Call] = &[
+    Call::new::<Axis>("softmax", &["input"], &["output"], |arguments| {
+        arguments.attributes::<Axis>()?.check()?;
+        let input = arguments.input("input")?;
+        Ok(vec![arguments.add(Softmax, &[input])?])
+    }),
+    Call::new::<Axis>("log_softmax", &["input"], &["output"], |arguments| {
+        arguments.attributes::<Axis>()?.check()?;
+        let input = arguments.input("input")?;
+        Ok(vec![arguments.add(LogSoftmax, &[input])?])
+    }),
+];
+
+/// The axis of the classes, which is 1.
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Axis {
+    dim: usize,
+}
+
+impl Default for Axis {
+    fn default() -> Self {
+        Axis { dim: 1 }
+    }
+}
+
+impl Axis {
+    fn check(self) -> Result<()> {
+        match self.dim {
+            1 => Ok(()),
+            other => Err(Error::setting("dim", other, "classes are on axis 1; transpose first")),
+        }
+    }
+}
 
 const OPS: &[Entry] = &[
     Entry {
@@ -46,6 +79,30 @@ const OPS: &[Entry] = &[
         cases: cases::softmax,
         random: cases::random_softmax,
         errors: cases::softmax_errors,
+    },
+    Entry {
+        name: "softmax_grad",
+        formula: "grad_x[n, c] = p[n, c] (grad[n, c] - sum over j of grad[n, j] p[n, j])",
+        source: "Bishop 2006, equation 4.106",
+        cases: cases::softmax_grad,
+        random: cases::random_softmax_grad,
+        errors: cases::softmax_grad_errors,
+    },
+    Entry {
+        name: "log_softmax",
+        formula: "y[n, c] = x[n, c] - log(sum over j of exp(x[n, j]))",
+        source: "Bridle 1990",
+        cases: cases::log_softmax,
+        random: cases::random_log_softmax,
+        errors: cases::log_softmax_errors,
+    },
+    Entry {
+        name: "log_softmax_grad",
+        formula: "grad_x[n, c] = grad[n, c] - exp(y[n, c]) sum over j of grad[n, j]",
+        source: "derived by hand",
+        cases: cases::log_softmax_grad,
+        random: cases::random_log_softmax_grad,
+        errors: cases::log_softmax_grad_errors,
     },
     Entry {
         name: "top_k",
@@ -75,6 +132,14 @@ fn classes(
     }
 }
 
+/// `[batch, classes, inner]` of values whose second axis counts classes.
+fn extents(op: &'static str, ty: &TensorType) -> Result<[usize; 3]> {
+    match *ty.dims() {
+        [batch, classes, ref inner @ ..] => Ok([batch, classes, inner.iter().product()]),
+        _ => Err(Error::shape(op, [&ty.shape], "needs at least two axes, [batch, classes, ...]")),
+    }
+}
+
 /// How many rows make a job that is worth waking a thread for.
 fn rows_per_job(classes: usize) -> usize {
     (4096 / classes).max(1)
@@ -85,20 +150,21 @@ const WIDTH: usize = 64;
 
 /// Variants of a kernel that works on rows of `classes` elements, with one or several invocations a
 /// row: few classes do not fill a workgroup, many keep one invocation busy for long. `rows` makes
-/// the dispatch for a part of the rows, `last` those that follow, from workspace 0 of one element a
-/// row.
+/// the dispatch for a part of the samples, `last` those that follow, from workspace 0 of one element
+/// a row. There are `inner` rows in a sample.
 fn by_rows(
     op: &'static str,
     adapter: &Adapter,
-    [batch, classes]: [usize; 2],
+    [batch, classes, inner]: [usize; 3],
     rows: impl Fn(Range<usize>) -> Dispatch,
     last: impl Fn() -> Option<Dispatch>,
 ) -> Result<Vec<Variant>> {
-    let chunks = adapter.chunk_items(op, batch, &[classes])?;
-    if batch > adapter.max_binding_elements() {
+    let chunks = adapter.chunk_items(op, batch, &[classes * inner])?;
+    let last = last();
+    if last.is_some() && batch * inner > adapter.max_binding_elements() {
         return Err(Error::Memory {
-            what: format!("one number a sample in {op}"),
-            needed: 4 * batch as u64,
+            what: format!("one number a row in {op}"),
+            needed: 4 * (batch * inner) as u64,
             device: adapter.name.clone(),
             available: adapter.max_binding_bytes,
             remedy: "use a smaller batch".into(),
@@ -109,13 +175,15 @@ fn by_rows(
             rows(chunk.clone())
                 .constant("LANES", lanes as u32)
                 .constant("WIDTH", WIDTH as u32)
-                .groups(chunk.len().div_ceil(WIDTH / lanes))
+                .groups((chunk.len() * inner).div_ceil(WIDTH / lanes))
         });
-        let dispatches = dispatches.chain(last()).collect();
-        Variant { name, dispatches, workspace: vec![TensorType::f32([batch])] }
+        let dispatches = dispatches.chain(last.clone()).collect();
+        let workspace = if last.is_some() { batch * inner } else { 1 };
+        Variant { name, dispatches, workspace: vec![TensorType::f32([workspace])] }
     };
     let lanes = classes.div_ceil(8).next_power_of_two().min(WIDTH);
-    if lanes == 1 {
+    // Neighbouring rows are neighbours in memory where a sample has several.
+    if lanes == 1 || inner > 1 {
         return Ok(vec![variant("lane", 1)]);
     }
     let mut variants = vec![variant("lanes", lanes), variant("lane", 1)];
@@ -123,20 +191,4 @@ fn by_rows(
         variants.reverse();
     }
     Ok(variants)
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct SumParams {
-    count: u32,
-    factor: f32,
-}
-
-/// The dispatch that writes `factor` times the sum of workspace 0 to output 0, in fixed order.
-fn sum(count: usize, factor: f32) -> Dispatch {
-    Dispatch::new(crate::kernel::shader!("softmax/sum.wgsl"))
-        .bind("values", Operand::Workspace(0))
-        .bind("output", Operand::Output(0))
-        .params(&SumParams { count: count as u32, factor })
-        .groups(1)
 }

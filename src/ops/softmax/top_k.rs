@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{by_rows, classes, rows_per_job, sum};
+use super::{by_rows, classes, rows_per_job};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, scaled};
+use crate::ops::reduce::parts::total;
 use crate::ops::{Arrays, Cost, CpuTensors, Op, Types, as_u32, expect_f32, expect_inputs};
 use crate::tensor::TensorType;
 
@@ -88,7 +89,9 @@ impl Op for TopK {
                     k: u32::try_from(self.k).unwrap_or(u32::MAX),
                 })
         };
-        by_rows(self.name(), adapter, [batch, classes], rows, || Some(sum(batch, 1.0)))
+        by_rows(self.name(), adapter, [batch, classes, 1], rows, || {
+            Some(total(0, batch, 1.0, false))
+        })
     }
 }
 

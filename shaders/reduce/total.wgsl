@@ -1,4 +1,5 @@
-// output[0] = factor * sum of values[i], in an order that depends on nothing but WIDTH.
+// output[0] = factor * sum of values[i] (+ output[0] where params.accumulate), in an order that
+// depends on nothing but WIDTH.
 //
 // values  [count]
 // output  [1]
@@ -11,6 +12,7 @@ const WIDTH: u32 = 64u;
 struct Params {
     count: u32,
     factor: f32,
+    accumulate: u32,
 }
 
 @group(0) @binding(0) var<storage, read> values: array<f32>;
@@ -34,6 +36,10 @@ fn main(@builtin(local_invocation_index) local: u32) {
         workgroupBarrier();
     }
     if local == 0u {
-        output[0] = partial[0] * params.factor;
+        var total = partial[0] * params.factor;
+        if params.accumulate != 0u {
+            total += output[0];
+        }
+        output[0] = total;
     }
 }

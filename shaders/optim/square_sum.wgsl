@@ -1,0 +1,51 @@
+// sums[first_part + p] = sum of x[i]^2 over part p, `part` elements long.
+//
+// x     [count]
+// sums  [parts of all dispatches]
+//
+// One workgroup takes one part: each invocation adds up every WIDTH-th square, then halves of the
+// workgroup are added in workgroup memory, in the same order every time.
+
+// import lib/index.wgsl
+
+const WIDTH: u32 = 64u;
+
+struct Params {
+    count: u32,
+    part: u32,
+    parts: u32,
+    first_part: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+var<workgroup> partial: array<f32, WIDTH>;
+
+@compute @workgroup_size(WIDTH)
+fn main(
+    @builtin(local_invocation_index) local: u32,
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let p = flat_group(group, groups);
+    var sum = 0.0;
+    if p < params.parts {
+        let end = min((p + 1u) * params.part, params.count);
+        for (var i = p * params.part + local; i < end; i += WIDTH) {
+            sum += x[i] * x[i];
+        }
+    }
+    partial[local] = sum;
+    workgroupBarrier();
+    for (var half = WIDTH / 2u; half > 0u; half /= 2u) {
+        if local < half {
+            partial[local] += partial[local + half];
+        }
+        workgroupBarrier();
+    }
+    if local == 0u && p < params.parts {
+        sums[params.first_part + p] = partial[0];
+    }
+}
