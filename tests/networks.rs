@@ -8,9 +8,9 @@ use std::path::Path;
 
 use gabor::device::Device;
 use gabor::graph::Graph;
-use gabor::nn::{Mode, Model, Role};
-use gabor::ops::optim::{Sgd, SgdForm};
+use gabor::nn::{Mode, Model};
 use gabor::ops::softmax::SoftmaxCrossEntropy;
+use gabor::optim::{Optimizer, Sgd};
 use gabor::session::Session;
 use gabor::tensor::{Shape, Tensor, TensorType};
 use gabor::zoo;
@@ -89,22 +89,12 @@ fn step_graph(model: &Model, record: &Record) -> Graph {
     graph.output("logits", forward.logits).unwrap();
     let values: Vec<_> = forward.parameters.iter().map(|p| p.value).collect();
     let gradients = graph.gradients(loss, &values).unwrap();
-    for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
-        graph.output(format!("gradient.{}", parameter.name), gradient).unwrap();
-        let ty = graph.value(parameter.value).ty.clone();
-        let velocity = format!("velocity.{}", parameter.name);
-        let velocity = graph.state(velocity, gabor::graph::Initial::zeros(ty)).unwrap();
-        let sgd = Sgd {
-            momentum: 0.875,
-            weight_decay: 1.0 / 1024.0,
-            learning_rate_scale: 1.0,
-            form: SgdForm::Torch,
-        };
-        let new = graph.add_all(sgd, &[parameter.value, velocity, gradient, rate]).unwrap();
-        graph.update(parameter.value, new[0]).unwrap();
-        graph.update(velocity, new[1]).unwrap();
-        assert!(matches!(parameter.role, Role::Weight | Role::Bias));
+    let pairs: Vec<_> = forward.parameters.iter().cloned().zip(gradients).collect();
+    for (parameter, gradient) in &pairs {
+        graph.output(format!("gradient.{}", parameter.name), *gradient).unwrap();
     }
+    let sgd = Sgd::new(record.rate).momentum(0.875).weight_decay(1.0 / 1024.0).decay_biases();
+    sgd.updates(&mut graph, &pairs, rate).unwrap();
     graph
 }
 

@@ -45,7 +45,7 @@ def labels(classes, *shape):
     return torch.randint(0, classes, shape)
 
 
-def case(op, attributes, compute, grads=True, outputs=("output",), **inputs):
+def case(op, attributes, compute, with_grads=True, outputs=("output",), **inputs):
     """Records `compute(**inputs)`; gradients of its first output's inputs where they are wanted."""
     index = len(CASES)
     given = {name: value for name, value in inputs.items() if value is not None}
@@ -57,13 +57,13 @@ def case(op, attributes, compute, grads=True, outputs=("output",), **inputs):
             flat[name] = value
     for value in flat.values():
         if value.is_floating_point():
-            value.requires_grad_(grads)
+            value.requires_grad_(with_grads)
     results = compute(**given)
     results = results if isinstance(results, tuple) else (results,)
     record = {"op": op, "attributes": attributes}
     CASES.append(record)
     store = {}
-    if grads:
+    if with_grads:
         first = results[0]
         arriving = exact(torch.randn_like(first))
         first.backward(arriving)
@@ -313,7 +313,8 @@ activation("sigmoid", {}, torch.sigmoid, with_extremes)
 activation("tanh", {}, torch.tanh, with_extremes)
 activation("softplus", {}, F.softplus, with_extremes)
 activation("softplus", dict(beta=2.0, threshold=5.0), lambda input: F.softplus(input, 2.0, 5.0), with_extremes)
-activation("hardsigmoid", {}, F.hardsigmoid, with_extremes)
+# PyTorch's own gradient has 1/6 in float32.
+activation("hardsigmoid", {}, lambda input: torch.clamp(input / 6 + 0.5, 0, 1), with_extremes)
 activation("hardswish", {}, F.hardswish, with_extremes)
 activation("clamp", dict(min=-0.5, max=0.75), lambda input: torch.clamp(input, -0.5, 0.75), with_extremes)
 for shape, channels in (((2, 3, 4, 5), 3), ((2, 3, 4, 5), 1), ((4, 6), 6), ((3, 3, 3, 3), 3)):
@@ -360,8 +361,8 @@ for size in ((8, 10), (7, 3), (4, 5), (1, 1), (9, 13)):
 case("pixel_shuffle", dict(upscale_factor=2), lambda input: F.pixel_shuffle(input, 2), input=randn(2, 8, 3, 4))
 case("pixel_shuffle", dict(upscale_factor=3), lambda input: F.pixel_shuffle(input, 3), input=randn(1, 9, 2, 2))
 case("pixel_unshuffle", dict(downscale_factor=2), lambda input: F.pixel_unshuffle(input, 2), input=randn(2, 3, 4, 6))
-case("gather_classes", {}, lambda input, labels: input.gather(1, labels[:, None])[:, 0], input=randn(5, 7), labels=labels(7, 5))
-case("gather_classes", {}, lambda input, labels: input.gather(1, labels[:, None])[:, 0], input=randn(2, 3, 4, 5), labels=labels(3, 2, 4, 5))
+case("gather_classes", {}, lambda input, target: input.gather(1, target[:, None])[:, 0], input=randn(5, 7), target=labels(7, 5))
+case("gather_classes", {}, lambda input, target: input.gather(1, target[:, None])[:, 0], input=randn(2, 3, 4, 5), target=labels(3, 2, 4, 5))
 for m, k, n in ((3, 4, 5), (1, 7, 1), (8, 8, 8), (17, 33, 9)):
     case("matmul", {}, lambda input, other: input @ other, input=randn(m, k), other=randn(k, n))
     case("linear", {}, F.linear, input=randn(m, k), weight=randn(n, k), bias=randn(n))
@@ -415,6 +416,19 @@ for reduction in ("mean", "sum", "none"):
          lambda input, target, pos_weight: F.binary_cross_entropy_with_logits(
              input, target.detach(), pos_weight=pos_weight.detach(), reduction=reduction),
          input=logits(4, 6), target=uniform(0, 1, 4, 6), pos_weight=uniform(0.5, 3, 6))
+
+for max_norm in (0.5, 100.0):
+    tensors = [randn(2, 3), randn(5), randn(1, 4, 2)]
+
+    def clipped(grads):
+        total = torch.sqrt(sum((g * g).sum() for g in grads))
+        factor = min(max_norm / (float(total) + 1e-6), 1.0)
+        return (total.reshape(1), *(g * factor for g in grads))
+
+    case("clip_grad_norm", dict(max_norm=max_norm), clipped, False, ("total_norm", "grads.0", "grads.1", "grads.2"), grads=tensors)
+
+case("ema", dict(decay=0.875), lambda average, weight: 0.875 * average + 0.125 * weight, False, ("average",),
+     average=randn(3, 7), weight=randn(3, 7))
 
 here = os.path.dirname(os.path.abspath(__file__))
 metadata = {"cases": json.dumps(CASES), "torch": torch.__version__}

@@ -360,6 +360,6 @@ pub(super) fn moving_average_errors() -> Vec<ErrorCase> {
         ErrorCase::new(op(0.1, 1.0), vec![channels(4), channels(3)], "must be"),
         ErrorCase::new(op(1.5, 1.0), two(), "momentum"),
         ErrorCase::new(op(f32::NAN, 1.0), two(), "momentum"),
-        ErrorCase::new(op(0.1, f32::INFINITY), two(), "scale"),
+        ErrorCase::new(op(0.1, f64::INFINITY), two(), "scale"),
     ]
 }

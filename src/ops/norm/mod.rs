@@ -103,7 +103,7 @@ pub fn running_statistics(
     momentum: f32,
 ) -> Result<[Value; 2]> {
     let elements = graph.value_type(input).elements();
-    let values = (elements / graph.value_type(mean).elements().max(1)) as f32;
+    let values = (elements / graph.value_type(mean).elements().max(1)) as f64;
     let mut average = |running, value, scale| {
         let op = MovingAverage { momentum, scale };
         graph.emit(Arc::new(op), &[running, value]).map(|outputs| outputs[0])

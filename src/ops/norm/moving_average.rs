@@ -15,7 +15,7 @@ pub struct MovingAverage {
     /// The share of the new value; from 0 to 1.
     pub momentum: f32,
     /// A factor of the value, such as `m / (m - 1)` for the unbiased variance from that of `m` values.
-    pub scale: f32,
+    pub scale: f64,
 }
 
 impl Op for MovingAverage {
@@ -49,7 +49,7 @@ impl Op for MovingAverage {
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
-        let (momentum, scale) = (f64::from(self.momentum), f64::from(self.scale));
+        let (momentum, scale) = (f64::from(self.momentum), self.scale);
         let elements = io.inputs[0].data.iter().zip(&io.inputs[1].data);
         for (new, (average, value)) in io.outputs[0].data.iter_mut().zip(elements) {
             *new = (1.0 - momentum) * average + momentum * scale * value;
@@ -57,7 +57,7 @@ impl Op for MovingAverage {
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
-        let (keep, take) = (1.0 - self.momentum, self.momentum * self.scale);
+        let (keep, take) = (1.0 - self.momentum, self.momentum * self.scale as f32);
         parallel::zip(io.outputs[0], io.inputs[1], |average, value| {
             average.iter_mut().zip(value).for_each(|(a, v)| *a = keep * *a + take * v);
         });
@@ -68,7 +68,7 @@ impl Op for MovingAverage {
             let params = gpu::Pointwise {
                 items: range.len() as u32,
                 a: 1.0 - self.momentum,
-                b: self.momentum * self.scale,
+                b: self.momentum * self.scale as f32,
             };
             Dispatch::new(crate::kernel::shader!("norm/moving_average.wgsl"))
                 .bind_range("average", Operand::Output(0), range.clone())

@@ -18,7 +18,7 @@ pub(super) const CALLS: &[Call] = &[
     Call::new::<Interpolate>("interpolate", &["input"], &["output"], interpolate),
     Call::new::<PixelShuffle>("pixel_shuffle", &["input"], &["output"], pixel_shuffle),
     Call::new::<PixelUnshuffle>("pixel_unshuffle", &["input"], &["output"], pixel_unshuffle),
-    Call::op::<GatherClasses>("gather_classes", &["input", "labels"], &["output"]),
+    Call::op::<GatherClasses>("gather_classes", &["input", "target"], &["output"]),
 ];
 
 /// The axis `dim` of a tensor of `rank` axes, counted from the end where it is negative.
