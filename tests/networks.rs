@@ -9,7 +9,7 @@ use std::path::Path;
 use gabor::device::Device;
 use gabor::graph::Graph;
 use gabor::nn::{Mode, Model, Role};
-use gabor::ops::optim::{Sgd, SgdForm};
+use gabor::ops::optim::{Sgd, Update};
 use gabor::ops::softmax::SoftmaxCrossEntropy;
 use gabor::session::Session;
 use gabor::tensor::{Shape, Tensor, TensorType};
@@ -94,12 +94,8 @@ fn step_graph(model: &Model, record: &Record) -> Graph {
         let ty = graph.value(parameter.value).ty.clone();
         let velocity = format!("velocity.{}", parameter.name);
         let velocity = graph.state(velocity, gabor::graph::Initial::zeros(ty)).unwrap();
-        let sgd = Sgd {
-            momentum: 0.875,
-            weight_decay: 1.0 / 1024.0,
-            learning_rate_scale: 1.0,
-            form: SgdForm::Torch,
-        };
+        let rule = Sgd { momentum: 0.875, weight_decay: 1.0 / 1024.0, ..Sgd::default() };
+        let sgd = Update(rule);
         let new = graph.add_all(sgd, &[parameter.value, velocity, gradient, rate]).unwrap();
         graph.update(parameter.value, new[0]).unwrap();
         graph.update(velocity, new[1]).unwrap();
