@@ -204,11 +204,10 @@ impl Schedule {
                 positive("schedule.step.gamma", gamma)
             }
             Schedule::MultiStep { ref milestones, gamma } => {
-                for pair in milestones.windows(2) {
-                    if !(pair[0] <= pair[1]) {
-                        let remedy = "give the milestones in order";
-                        return Err(Error::setting("schedule.multi-step", pair[1], remedy));
-                    }
+                if !milestones.is_sorted() {
+                    let given = format!("{milestones:?}");
+                    let remedy = "give the milestones in order";
+                    return Err(Error::setting("schedule.multi-step.milestones", given, remedy));
                 }
                 positive("schedule.multi-step.gamma", gamma)
             }

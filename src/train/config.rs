@@ -125,7 +125,7 @@ impl TrainConfig {
             return Err(Error::setting("weight-decay", self.weight_decay, remedy));
         }
         for (name, limit) in [("clip-norm", self.clip_norm), ("clip-value", self.clip_value)] {
-            if let Some(limit) = limit.filter(|&limit| !(limit > 0.0)) {
+            if let Some(limit) = limit.filter(|&limit| limit.is_nan() || limit <= 0.0) {
                 return Err(Error::setting(name, limit, "must be positive"));
             }
         }

@@ -427,8 +427,8 @@ for max_norm in (0.5, 100.0):
 
     case("clip_grad_norm", dict(max_norm=max_norm), clipped, False, ("total_norm", "grads.0", "grads.1", "grads.2"), grads=tensors)
 
-case("ema", dict(decay=0.875), lambda average, weight: 0.875 * average + 0.125 * weight, False, ("average",),
-     average=randn(3, 7), weight=randn(3, 7))
+case("ema", dict(decay=0.875), lambda average, weight, step: 0.875 * average + 0.125 * weight, False,
+     ("average",), average=randn(3, 7), weight=randn(3, 7), step=torch.tensor([2.0]))
 
 here = os.path.dirname(os.path.abspath(__file__))
 metadata = {"cases": json.dumps(CASES), "torch": torch.__version__}
