@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use gabor::kernel::{Adapter, AdapterKind};
 use gabor::ops::Types;
+use gabor::ops::call::Call;
 use gabor::ops::case::Draw;
-use gabor::ops::registry::{Entry, entries};
+use gabor::ops::registry::{Entry, calls, entries};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -34,20 +35,37 @@ const HEAD: &str = "\
 Every operation that gabor has, as the registry (`src/ops/registry.rs`) lists them. A test writes this
 file and fails where it is out of date: `UPDATE_DOCS=1 cargo test --test docs`.
 
-The CPU engine runs each of them. *GPU variants* are the kernels that the operation offers to some
-adapter for some shape, the first of which is taken unless the planner is told otherwise. A
-*differentiable* operation emits its own gradient, and finite differences check it; the others are
-gradients themselves, or have none. Shapes, units and errors are in the crate's documentation.
+Each of them has an oracle in `f64`, runs on the CPU engine, and has the *kernels* named for GPUs: those that
+it offers to some adapter for some shape, the first of which is taken unless the planner is told
+otherwise. A *differentiable* operation emits its own gradient, and finite differences check it; the
+others are gradients themselves, or have none. The *tolerance* is what an element may be off by, as a
+multiple of the sum of its own size and the tensor's root mean square: `4 + 2 sqrt(terms)` units of
+single precision (`src/tolerance.rs`), here for the longest sum among the sample cases. Shapes, units and
+errors are in the crate's documentation.
 
-| operation | formula | GPU variants | differentiable | source |
-| --- | --- | --- | --- | --- |
+| operation | formula | kernels | differentiable | tolerance | source |
+| --- | --- | --- | --- | --- | --- |
+";
+
+const BY_NAME: &str = "
+## By name
+
+What `gabor op NAME` and `gabor::call::run` take: tensors by name (`?` marks one that may be left out, `*`
+any number `name.0`, `name.1` ...) and attributes as JSON, here with their default values. Names and
+attributes are PyTorch's where it has them. Given gradients that arrive at outputs, the result holds
+`grad_NAME` for each input. All of it is compared with PyTorch (`tests/parity.rs`).
+
+| name | inputs | outputs | attributes |
+| --- | --- | --- | --- |
 ";
 
 fn row(entry: &Entry) -> String {
     let cases = (entry.cases)(&mut Draw::new(1));
     let mut variants: Vec<&str> = vec![];
+    let mut terms = 1;
     for case in &cases {
         let types = Types::infer(case.op.as_ref(), case.input_types()).unwrap();
+        terms = terms.max(case.op.reduction(&types));
         for adapter in adapters() {
             for variant in case.op.gpu(&types, &adapter).unwrap_or_default() {
                 if !variants.contains(&variant.name) {
@@ -59,13 +77,25 @@ fn row(entry: &Entry) -> String {
     variants.sort_unstable();
     let is_differentiable = cases.iter().any(|case| !case.differentiable.is_empty());
     format!(
-        "| `{}` | `{}` | {} | {} | {} |",
+        "| `{}` | `{}` | {} | {} | {:.0e} | {} |",
         entry.name,
         entry.formula.replace('|', "\\|"),
         variants.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", "),
         if is_differentiable { "yes" } else { "" },
+        f64::from(f32::EPSILON) * (4.0 + 2.0 * (terms as f64).sqrt()),
         entry.source.replace('|', "\\|"),
     )
+}
+
+fn call_row(call: &Call) -> String {
+    let list = |names: &[&str]| names.join(", ");
+    let attributes = (call.attributes)();
+    let attributes = match attributes.as_object() {
+        Some(object) if object.is_empty() => String::new(),
+        _ => format!("`{attributes}`"),
+    };
+    let (inputs, outputs) = (list(call.inputs), list(call.outputs));
+    format!("| `{}` | {inputs} | {outputs} | {attributes} |", call.name).replace('*', "\\*")
 }
 
 #[test]
@@ -73,6 +103,12 @@ fn the_table_of_operations_is_up_to_date() {
     let mut text = HEAD.to_owned();
     for entry in entries() {
         writeln!(text, "{}", row(entry)).unwrap();
+    }
+    text += BY_NAME;
+    let mut calls: Vec<_> = calls().collect();
+    calls.sort_unstable_by_key(|call| call.name);
+    for call in calls {
+        writeln!(text, "{}", call_row(call)).unwrap();
     }
     let path = root().join("docs/ops.md");
     if std::env::var_os("UPDATE_DOCS").is_some_and(|v| v == "1") {

@@ -121,7 +121,10 @@ fn graph(problem: &HashMap<String, Part>, optimizer: &dyn Optimizer) -> Graph {
         let value = graph.state(name, part.tensor(&part.weight)).unwrap();
         let ty = graph.value(value).ty.clone();
         let gradient = graph.input(format!("gradient.{name}"), ty).unwrap();
-        parameters.push((Parameter { name: name.into(), value, role: Role::Weight, is_trainable: true }, gradient));
+        parameters.push((
+            Parameter { name: name.into(), value, role: Role::Weight, is_trainable: true },
+            gradient,
+        ));
     }
     optimizer.updates(&mut graph, &parameters, rate).unwrap();
     graph
