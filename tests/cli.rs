@@ -231,6 +231,52 @@ fn summaries_and_devices_are_listed() {
 }
 
 #[test]
+fn an_operation_runs_on_tensors_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let save = |name: &str, tensors: &[(&str, &[usize], &[f32])]| {
+        let tensors = tensors.iter().map(|&(name, shape, data)| {
+            (name, gabor::tensor::Tensor::f32(shape, data.to_vec()).unwrap())
+        });
+        safetensors::save(folder.path().join(name), tensors, &Default::default()).unwrap();
+    };
+    let image: &[f32] = &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let tensors: [(&str, &[usize], &[f32]); 2] =
+        [("input", &[1, 1, 2, 3], image), ("weight", &[1, 1, 2, 2], &[1.0, 0.0, 0.0, -1.0])];
+    save("in.safetensors", &tensors);
+    save("grads.safetensors", &[("output", &[1, 1, 1, 2], &[1.0, 10.0])]);
+    let files = ["--inputs", "in.safetensors", "--output", "out.safetensors", "--device", "cpu"];
+    let run = [&["op", "conv2d"], &files[..], &["--grad-outputs", "grads.safetensors"]].concat();
+    let stdout = succeed(folder.path(), &run);
+    assert!(stdout.starts_with("output: f32[1, 1, 1, 2]"), "{stdout}");
+    let file = safetensors::load(folder.path().join("out.safetensors")).unwrap();
+    let values = |name: &str| file.get(name).unwrap().as_f32().unwrap().to_vec();
+    assert_eq!(values("output"), [-4.0, -4.0]);
+    assert_eq!(values("grad_weight"), [21.0, 32.0, 54.0, 65.0]);
+    assert_eq!(values("grad_input"), [1.0, 10.0, 0.0, 0.0, -1.0, -10.0]);
+
+    let stdout = succeed(folder.path(), &["op", "--list"]);
+    assert!(
+        stdout.lines().count() > 60 && stdout.contains("\nmax_pool2d(input) -> output, indices")
+    );
+    let line = succeed(folder.path(), &["op", "--list", "conv2d", "--json"]);
+    let json: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(json["attributes"]["groups"], 1);
+
+    let bad: [(&str, &str, &[&str]); 5] = [
+        ("conv3d", "{}", &["unknown operation `conv3d`", "conv2d"]),
+        ("conv2d", "{\"strid\": 2}", &["unknown field `strid`", "stride"]),
+        ("conv2d", "{\"groups\": 3}", &["conv2d", "[1, 1, 2, 3]"]),
+        ("conv2d", "[1]", &["attrs", "JSON object"]),
+        ("linear", "{}", &["linear", "[1, 1, 2, 2]"]),
+    ];
+    for (name, attributes, says) in bad {
+        let arguments = [&["op", name, "--attrs", attributes], &files[..]].concat();
+        fail(folder.path(), &arguments, says);
+    }
+    fail(folder.path(), &[&["op", "relu"], &files[..]].concat(), &["unknown input `weight`"]);
+}
+
+#[test]
 fn settings_out_of_range_are_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
