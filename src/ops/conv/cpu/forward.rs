@@ -82,7 +82,7 @@ impl Group<'_> {
     /// Output channels from `first` on, as many as `output` holds.
     fn outputs(&self, slot: &[f32], first: usize, output: &mut [f32]) {
         let (pixels, width) = (self.g.output_pixels(), self.g.output[1]);
-        let step = self.planes.width();
+        let step = self.planes.pitch();
         Product {
             weight: &self.weight[first * self.g.depth()..],
             weight_step: self.g.depth(),

@@ -18,9 +18,12 @@ struct Axis {
     kernel: usize,
     input: usize,
     padding: usize,
-    /// Elements of the gradient, and zeros before them: as many as the furthest tap needs.
+    /// Elements of the gradient, and zeros before them: as many as the furthest tap of the first
+    /// pixel needs.
     grad: usize,
     before: usize,
+    /// The `q` of the first pixel, less what the taps do not reach.
+    start: usize,
 }
 
 /// The input pixels of one phase: `stride * q + phase - padding`, for `q` in a range.
@@ -34,6 +37,9 @@ struct Phase {
 impl Axis {
     fn of(g: &Geometry, axis: usize) -> Self {
         let (stride, dilation, kernel) = (g.stride[axis], g.dilation[axis], g.kernel[axis]);
+        let reach = (kernel - 1) * dilation / stride;
+        // Of all phases the last begins first.
+        let start = (g.padding[axis].saturating_sub(stride - 1).div_ceil(stride)).min(reach);
         Axis {
             stride,
             dilation,
@@ -41,13 +47,21 @@ impl Axis {
             input: g.input[axis],
             padding: g.padding[axis],
             grad: g.output[axis],
-            before: (kernel - 1) * dilation / stride,
+            before: reach - start,
+            start,
         }
     }
 
     /// Elements with the zeros: as far as the last input pixel reads, and all of the gradient.
     fn extent(&self) -> usize {
         self.before + self.grad.max((self.input - 1 + self.padding) / self.stride + 1)
+    }
+
+    /// The distance from one row to the next: the zeros at the end of a row are those at the
+    /// beginning of the next.
+    fn pitch(&self) -> usize {
+        let extent = self.extent();
+        extent - self.before.min(extent - self.before - self.grad)
     }
 
     fn phases(&self) -> impl Iterator<Item = Phase> + Clone + use<> {
@@ -62,10 +76,10 @@ impl Axis {
     /// The taps that reach a phase, each with the element of the padded gradient that pixel `q`
     /// reads, counted from `q`.
     fn taps(&self, phase: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let Axis { stride, dilation, before, kernel, .. } = *self;
+        let Axis { stride, dilation, before, start, kernel, .. } = *self;
         (0..kernel)
             .filter(move |u| u * dilation % stride == phase)
-            .map(move |u| (u, before - u * dilation / stride))
+            .map(move |u| (u, before + start - u * dilation / stride))
     }
 
     /// The first pixel of a phase, in the image.
@@ -79,7 +93,7 @@ fn axes(g: &Geometry) -> [Axis; 2] {
 }
 
 fn plane_len([rows, columns]: &[Axis; 2]) -> usize {
-    rows.extent() * columns.extent()
+    (rows.extent() - 1) * columns.pitch() + columns.extent()
 }
 
 fn slot_len(g: &Geometry) -> usize {
@@ -145,7 +159,7 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
 /// One channel of the gradient, with zeros around it.
 fn fill([rows, columns]: &[Axis; 2], grad: &[f32], plane: &mut [f32]) {
     let mut lines = grad.chunks_exact(columns.grad);
-    for (i, row) in plane.chunks_exact_mut(columns.extent()).enumerate() {
+    for (i, row) in plane.chunks_mut(columns.pitch()).enumerate() {
         match (i >= rows.before).then(|| lines.next()).flatten() {
             Some(line) => {
                 row[..columns.before].fill(0.0);
@@ -160,14 +174,15 @@ fn fill([rows, columns]: &[Axis; 2], grad: &[f32], plane: &mut [f32]) {
 /// The taps of all phases, one phase after the other, by output channel.
 fn list_taps(g: &Geometry, taps: &mut [Tap]) {
     let [rows, columns] = axes(g);
-    let (width, plane) = (columns.extent(), rows.extent() * columns.extent());
+    let axes = [rows, columns];
+    let (pitch, plane) = (columns.pitch(), plane_len(&axes));
     let mut places = taps.iter_mut();
-    for (a, b) in phases(&[rows, columns]) {
+    for (a, b) in phases(&axes) {
         for o in 0..g.group_outputs {
             for (u, i) in rows.taps(a.phase) {
                 for (v, j) in columns.taps(b.phase) {
                     let weight = (o * g.depth() + u * g.kernel[1] + v) as u32;
-                    let input = (o * plane + i * width + j) as u32;
+                    let input = (o * plane + i * pitch + j) as u32;
                     if let Some(place) = places.next() {
                         *place = Tap { weight, input };
                     }
@@ -196,7 +211,7 @@ impl Group<'_> {
     /// Input channels from `first` on, as many as `output` holds.
     fn inputs(&self, slot: &[f32], first: usize, output: &mut [f32]) {
         let [rows, columns] = &self.axes;
-        let (pixels, width, step) = (self.g.input_pixels(), self.g.input[1], columns.extent());
+        let (pixels, width, step) = (self.g.input_pixels(), self.g.input[1], columns.pitch());
         let mut taps = self.taps;
         for (a, b) in phases(&self.axes) {
             let count = rows.taps(a.phase).count() * columns.taps(b.phase).count();
@@ -211,7 +226,7 @@ impl Group<'_> {
                 weight_step: self.g.taps(),
                 rows: output.len() / pixels,
                 taps: here,
-                input: &slot[a.first * step + b.first..],
+                input: &slot[(a.first - rows.start) * step + b.first - columns.start..],
                 positions: (a.count - 1) * step + b.count,
                 bias: self.bias.map(|bias| &bias[first..]),
                 write: |row: usize, position, values: &[f32]| {

@@ -40,7 +40,7 @@ impl Layout {
     fn of(g: &Geometry) -> Self {
         let planes = Planes::of(g);
         // To a whole number of the widest vectors.
-        let positions = (g.output[0] - 1) * planes.width() + g.output[1];
+        let positions = (g.output[0] - 1) * planes.pitch() + g.output[1];
         let grad = positions.next_multiple_of(16);
         let inputs = g.inputs() * planes.channel() + SLACK;
         let outputs = g.outputs() * grad;
@@ -99,7 +99,7 @@ fn lay_out(
         let channels = grads.par_chunks(g.output_pixels());
         flat.par_chunks_mut(layout.grad).zip(channels).for_each(|(flat, grad)| {
             let mut lines = grad.chunks_exact(g.output[1]);
-            for row in flat.chunks_mut(layout.planes.width()) {
+            for row in flat.chunks_mut(layout.planes.pitch()) {
                 let line = lines.next().unwrap_or_default();
                 row[..line.len()].copy_from_slice(line);
                 row[line.len()..].fill(0.0);

@@ -3,8 +3,11 @@
 //! A channel becomes one plane for each phase of the stride: plane `(a, b)` holds the padded image's
 //! pixels whose row is `a` and whose column is `b` modulo the stride. In such planes output position
 //! `(i, j)` reads tap `(u, v)` at `(i + shift(u), j + shift(v))`: whatever stride and dilation, a
-//! fixed distance from `i * width + j`. Positions at the end of a plane's rows, where no output is,
-//! are computed along and dropped.
+//! fixed distance from `i * pitch + j`. Positions at the end of a plane's rows, where no output is,
+//! are computed along and dropped; so that they are few, the zeros at the end of a row are those at
+//! the beginning of the next.
+
+use std::ops::Range;
 
 use crate::ops::conv::geometry::Geometry;
 
@@ -17,6 +20,8 @@ struct Axis {
     phases: usize,
     /// Elements of a plane along this axis.
     extent: usize,
+    /// The distance from one row to the next, where this is the axis of the columns.
+    pitch: usize,
     /// The image's pixels, and the padding before them.
     image: usize,
     padding: usize,
@@ -25,14 +30,31 @@ struct Axis {
 impl Axis {
     fn of(g: &Geometry, axis: usize) -> Self {
         let (stride, dilation, kernel) = (g.stride[axis], g.dilation[axis], g.kernel[axis]);
-        Axis {
+        let output = g.output[axis];
+        let extent = output + (kernel - 1) * dilation / stride;
+        let mut axis = Axis {
             stride,
             dilation,
             phases: if kernel == 1 { 1 } else { stride },
-            extent: g.output[axis] + (kernel - 1) * dilation / stride,
+            extent,
+            pitch: extent,
             image: g.input[axis],
             padding: g.padding[axis],
-        }
+        };
+        let zeros = |phase| {
+            let inside = axis.inside(phase);
+            inside.start.min(extent - inside.end)
+        };
+        let shared = (0..axis.phases).map(zeros).min().unwrap_or(0);
+        axis.pitch = (extent - shared).max(output);
+        axis
+    }
+
+    /// The elements of a plane of this phase that hold pixels.
+    fn inside(&self, phase: usize) -> Range<usize> {
+        let start = self.padding.saturating_sub(phase).div_ceil(self.stride).min(self.extent);
+        let end = (self.image + self.padding).saturating_sub(phase).div_ceil(self.stride);
+        start..end.clamp(start, self.extent)
     }
 
     /// The plane, and the place in it, that tap `u` of output 0 reads.
@@ -54,12 +76,12 @@ impl Planes {
     }
 
     /// The distance from one output row's positions to the next's.
-    pub(super) fn width(&self) -> usize {
-        self.columns.extent
+    pub(super) fn pitch(&self) -> usize {
+        self.columns.pitch
     }
 
     fn plane(&self) -> usize {
-        self.rows.extent * self.columns.extent
+        (self.rows.extent - 1) * self.pitch() + self.columns.extent
     }
 
     /// Elements of one channel.
@@ -70,7 +92,7 @@ impl Planes {
     /// Where the tap `(u, v)` of output position 0 is within a channel.
     pub(super) fn tap(&self, u: usize, v: usize) -> usize {
         let ((a, i), (b, j)) = (self.rows.tap(u), self.columns.tap(v));
-        (a * self.columns.phases + b) * self.plane() + i * self.width() + j
+        (a * self.columns.phases + b) * self.plane() + i * self.pitch() + j
     }
 
     /// Lays out one channel of an image.
@@ -78,7 +100,8 @@ impl Planes {
         let (rows, columns) = (&self.rows, &self.columns);
         for (phase, plane) in channel.chunks_exact_mut(self.plane()).enumerate() {
             let (a, b) = (phase / columns.phases, phase % columns.phases);
-            for (i, row) in plane.chunks_exact_mut(columns.extent).enumerate() {
+            // The last row is the longest: it has no next one to share zeros with.
+            for (i, row) in plane.chunks_mut(columns.pitch).take(rows.extent).enumerate() {
                 match (i * rows.stride + a).checked_sub(rows.padding) {
                     Some(y) if y < rows.image => {
                         columns.fill(b, &image[y * columns.image..][..columns.image], row);
@@ -86,6 +109,8 @@ impl Planes {
                     _ => row.fill(0.0),
                 }
             }
+            let tail = rows.extent * columns.pitch;
+            plane.get_mut(tail..).unwrap_or_default().fill(0.0);
         }
     }
 }
@@ -93,18 +118,16 @@ impl Planes {
 impl Axis {
     /// Row elements `j` are image columns `j * stride + phase - padding`, or 0 outside.
     fn fill(&self, phase: usize, image: &[f32], row: &mut [f32]) {
-        let (stride, padding) = (self.stride, self.padding);
-        let before = padding.saturating_sub(phase).div_ceil(stride).min(row.len());
-        let end = (image.len() + padding).saturating_sub(phase).div_ceil(stride);
-        let end = end.clamp(before, row.len());
-        row[..before].fill(0.0);
-        row[end..].fill(0.0);
-        let Some(from) = image.get(before * stride + phase - padding..) else { return };
-        let row = &mut row[before..end];
-        if stride == 1 {
+        let inside = self.inside(phase);
+        row[..inside.start].fill(0.0);
+        row[inside.end..].fill(0.0);
+        let from = (inside.start * self.stride + phase).checked_sub(self.padding);
+        let Some(from) = from.and_then(|first| image.get(first..)) else { return };
+        let row = &mut row[inside];
+        if self.stride == 1 {
             row.copy_from_slice(&from[..row.len()]);
         } else {
-            row.iter_mut().zip(from.iter().step_by(stride)).for_each(|(r, &x)| *r = x);
+            row.iter_mut().zip(from.iter().step_by(self.stride)).for_each(|(r, &x)| *r = x);
         }
     }
 }

@@ -62,45 +62,62 @@ impl<W: FnMut(usize, usize, &[f32])> WithSimd for Product<'_, W> {
 }
 
 impl<W: FnMut(usize, usize, &[f32])> Product<'_, W> {
-    /// `ROWS` rows, all positions.
+    /// `ROWS` rows, all positions: in whole tiles, then in a narrower one.
     #[inline(always)]
     fn strip<S: Simd, const ROWS: usize>(&mut self, simd: S, row: usize) -> usize {
-        let wide = COLUMNS * S::F32_LANES;
+        let mut at = 0;
+        while at < self.positions {
+            let vectors = (self.positions - at).div_ceil(S::F32_LANES);
+            at += match vectors {
+                1 => self.tile::<S, ROWS, 1>(simd, row, at),
+                2 => self.tile::<S, ROWS, 2>(simd, row, at),
+                _ => self.tile::<S, ROWS, COLUMNS>(simd, row, at),
+            };
+        }
+        ROWS
+    }
+
+    /// `ROWS` rows by `WIDTH` vectors of positions.
+    #[inline(always)]
+    fn tile<S: Simd, const ROWS: usize, const WIDTH: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        at: usize,
+    ) -> usize {
+        let wide = WIDTH * S::F32_LANES;
         let weight = &self.weight[row * self.weight_step..];
         let reach = weight.len().saturating_sub((ROWS - 1) * self.weight_step);
         let rows: [&[f32]; ROWS] =
             std::array::from_fn(|m| &weight[m * self.weight_step..][..reach]);
-        let mut tile = [0.0; MAX_ROWS * SLACK];
-        let mut at = 0;
-        while at < self.positions {
-            let mut sums = [[simd.splat_f32s(0.0); COLUMNS]; ROWS];
-            if let Some(bias) = self.bias {
-                for m in 0..ROWS {
-                    sums[m] = [simd.splat_f32s(bias[row + m]); COLUMNS];
-                }
-            }
-            let input = &self.input[at..];
-            for tap in self.taps {
-                let (from, _) = S::as_simd_f32s(&input[tap.input as usize..][..wide]);
-                let x: [S::f32s; COLUMNS] = std::array::from_fn(|j| from[j]);
-                let place = tap.weight as usize;
-                for m in 0..ROWS {
-                    let w = simd.splat_f32s(rows[m][place]);
-                    for j in 0..COLUMNS {
-                        sums[m][j] = simd.mul_add_e_f32s(w, x[j], sums[m][j]);
-                    }
-                }
-            }
-            let (vectors, _) = S::as_mut_simd_f32s(&mut tile);
+        let mut sums = [[simd.splat_f32s(0.0); WIDTH]; ROWS];
+        if let Some(bias) = self.bias {
             for m in 0..ROWS {
-                vectors[m * COLUMNS..][..COLUMNS].copy_from_slice(&sums[m]);
+                sums[m] = [simd.splat_f32s(bias[row + m]); WIDTH];
             }
-            let run = wide.min(self.positions - at);
-            for (m, values) in tile.chunks(wide).take(ROWS).enumerate() {
-                (self.write)(row + m, at, &values[..run]);
-            }
-            at += wide;
         }
-        ROWS
+        let input = &self.input[at..];
+        for tap in self.taps {
+            let (from, _) = S::as_simd_f32s(&input[tap.input as usize..][..wide]);
+            let x: [S::f32s; WIDTH] = std::array::from_fn(|j| from[j]);
+            let place = tap.weight as usize;
+            for m in 0..ROWS {
+                let w = simd.splat_f32s(rows[m][place]);
+                for j in 0..WIDTH {
+                    sums[m][j] = simd.mul_add_e_f32s(w, x[j], sums[m][j]);
+                }
+            }
+        }
+        // All of them at once: a loop around `write` would keep the sums from being in registers.
+        let mut results = [0.0; MAX_ROWS * SLACK];
+        let (vectors, _) = S::as_mut_simd_f32s(&mut results);
+        for m in 0..ROWS {
+            vectors[m * WIDTH..][..WIDTH].copy_from_slice(&sums[m]);
+        }
+        let run = wide.min(self.positions - at);
+        for (m, values) in results.chunks(wide).take(ROWS).enumerate() {
+            (self.write)(row + m, at, &values[..run]);
+        }
+        wide
     }
 }
