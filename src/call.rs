@@ -46,6 +46,7 @@ pub fn build(
     grad_outputs: &[(String, Tensor)],
 ) -> Result<Built> {
     let call = find(name)?;
+    check_labels(name, attributes, inputs)?;
     let mut graph = Graph::new();
     let mut values = HashMap::new();
     for (input, tensor) in inputs {
@@ -64,6 +65,30 @@ pub fn build(
         outputs.extend(gradients);
     }
     Ok(Built { graph, outputs })
+}
+
+/// Errors unless every label in `target` is a class of `input`, or the one that is ignored.
+fn check_labels(
+    name: &str,
+    attributes: &serde_json::Value,
+    inputs: &[(String, Tensor)],
+) -> Result<()> {
+    let tensor = |wanted: &str| inputs.iter().find(|(n, _)| n == wanted).map(|(_, t)| t);
+    let (Some(input), Some(target)) = (tensor("input"), tensor("target")) else { return Ok(()) };
+    let (Ok(labels), Some(&classes)) = (target.as_u32(), input.shape().dims().get(1)) else {
+        return Ok(());
+    };
+    // Negative numbers come as their two's complement.
+    let ignored = attributes.get("ignore_index").and_then(serde_json::Value::as_i64);
+    let ignored = ignored.unwrap_or(-100) as u32;
+    let stray = labels.iter().find(|&&label| label as usize >= classes && label != ignored);
+    let Some(&stray) = stray else { return Ok(()) };
+    let shapes = [input, target].map(|t| t.shape().to_string()).join(", ");
+    Err(Error::Usage(format!(
+        "{name}: label {} is out of range; there are classes 0 to {} (inputs: {shapes})",
+        stray as i32,
+        classes.saturating_sub(1)
+    )))
 }
 
 fn gradients(
@@ -140,4 +165,28 @@ pub fn run(
     let named: Vec<_> = named.iter().map(|(n, t)| (n.as_str(), t)).collect();
     let results = session.run(&mut program, &named)?;
     outputs.into_iter().map(|(name, _)| Ok((name.clone(), results.get(&name)?.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_out_of_range_are_named() {
+        let logits = Tensor::f32([2, 3], vec![0.5, 1.0, -1.0, 2.0, 0.0, 1.0]).unwrap();
+        let with = |labels: [u32; 2], attributes| {
+            let target = Tensor::u32([2], labels.to_vec()).unwrap();
+            let inputs = [("input".to_owned(), logits.clone()), ("target".to_owned(), target)];
+            run("cross_entropy", &attributes, &inputs, &[], &Device::cpu())
+        };
+        let message = with([1, 3], serde_json::json!({})).unwrap_err().to_string();
+        assert!(
+            message.contains("label 3 is out of range") && message.contains("[2, 3]"),
+            "{message}"
+        );
+        assert!(with([1, 2], serde_json::json!({})).is_ok());
+        assert!(with([1, -100i32 as u32], serde_json::json!({})).is_ok());
+        assert!(with([1, 7], serde_json::json!({ "ignore_index": 7 })).is_ok());
+        assert!(with([1, -1i32 as u32], serde_json::json!({})).is_err());
+    }
 }
