@@ -158,7 +158,7 @@ pub fn prediction(model: &Model, batch: usize) -> Result<Graph> {
     let mut graph = Graph::new();
     let images = graph.input(Names::IMAGES, model.input_type(batch)?)?;
     let forward = model.forward(&mut graph, images, Mode::Evaluate, 0)?;
-    let probabilities = graph.add(Softmax, &[forward.logits])?;
+    let probabilities = graph.add(Softmax { log: false }, &[forward.logits])?;
     graph.output(Names::PROBABILITIES, probabilities)?;
     Ok(graph)
 }

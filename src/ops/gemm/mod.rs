@@ -5,6 +5,7 @@
 mod calls;
 mod cases;
 pub mod cpu;
+mod cut;
 pub mod gpu;
 mod kernels;
 mod linear;

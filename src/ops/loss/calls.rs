@@ -6,7 +6,7 @@ use super::{NllLoss, Pair, PairLoss, Reduction};
 use crate::error::Result;
 use crate::ops::Value;
 use crate::ops::call::{Arguments, Call};
-use crate::ops::softmax::LogSoftmax;
+use crate::ops::softmax::Softmax;
 
 pub(super) const CALLS: &[Call] = &[
     Call::new::<CrossEntropy>(
@@ -112,7 +112,7 @@ impl Default for Huber {
 fn cross_entropy(arguments: &mut Arguments<'_>) -> Result<Vec<Value>> {
     let CrossEntropy { ignore_index, label_smoothing, reduction } = arguments.attributes()?;
     let input = arguments.input("input")?;
-    let logarithms = arguments.add(LogSoftmax, &[input])?;
+    let logarithms = arguments.add(Softmax { log: true }, &[input])?;
     // Negative labels are two's complements.
     let loss = NllLoss { ignore_index: ignore_index as u32, label_smoothing, reduction };
     nll(arguments, loss, logarithms)

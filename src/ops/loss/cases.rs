@@ -2,7 +2,7 @@
 
 use super::{NllLoss, NllLossGrad, Reduction};
 use crate::ops::case::{Case, Draw, ErrorCase, forward};
-use crate::ops::softmax::{LogSoftmax, Softmax};
+use crate::ops::softmax::Softmax;
 use crate::tensor::{Shape, Tensor, TensorType};
 
 const REDUCTIONS: [Reduction; 3] = [Reduction::Mean, Reduction::Sum, Reduction::None];
@@ -41,9 +41,9 @@ fn forms(draw: &mut Draw) -> Form {
 /// `[log_probabilities, target, weight]`; at least one label counts.
 fn inputs(form: Form, shape: &Shape, draw: &mut Draw) -> Vec<Tensor> {
     let (dims, classes) = (shape.dims(), shape.dims()[1]);
-    let mut inputs = forward(&LogSoftmax, &[draw.normal(shape.clone())]);
+    let mut inputs = forward(&Softmax { log: true }, &[draw.normal(shape.clone())]);
     if form.is_soft {
-        inputs.extend(forward(&Softmax, &[draw.normal(shape.clone())]));
+        inputs.extend(forward(&Softmax { log: false }, &[draw.normal(shape.clone())]));
     } else {
         let mut rows = dims.to_vec();
         rows.remove(1);
@@ -105,7 +105,7 @@ pub(super) fn nll_loss(draw: &mut Draw) -> Vec<Case> {
     let mut cases: Vec<_> =
         every().into_iter().map(|(form, shape)| case(form, shape, draw)).collect();
     // From logits to 1e4 in size.
-    let x = forward(&LogSoftmax, &[draw.uniform([6, 12], -1e4, 1e4)]);
+    let x = forward(&Softmax { log: true }, &[draw.uniform([6, 12], -1e4, 1e4)]);
     let inputs: Vec<_> = x.into_iter().chain([draw.labels(6, 12)]).collect();
     for label_smoothing in [0.0, 0.1] {
         let loss = NllLoss { label_smoothing, ..NllLoss::default() };

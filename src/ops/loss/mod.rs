@@ -2,14 +2,16 @@
 
 mod calls;
 mod cases;
+mod formulas;
 mod nll;
 mod nll_grad;
 mod pair;
 mod pair_cases;
 
+pub use formulas::{Pair, Side};
 pub use nll::NllLoss;
 pub use nll_grad::NllLossGrad;
-pub use pair::{Pair, PairLoss, PairLossGrad, Side};
+pub use pair::{PairLoss, PairLossGrad};
 
 use crate::ops::registry::{Entry, Family};
 

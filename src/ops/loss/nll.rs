@@ -11,7 +11,7 @@ use crate::ops::{
 use crate::tensor::{DType, TensorType};
 
 /// The negative log-likelihood of targets, as PyTorch's `nll_loss`; over
-/// [`LogSoftmax`](crate::ops::softmax::LogSoftmax) it is the cross-entropy.
+/// the logarithm of [`Softmax`](crate::ops::softmax::Softmax) it is the cross-entropy.
 ///
 /// Inputs: `log_probabilities` `[batch, classes, ...]`; `target`, labels `u32` `[batch, ...]`, or
 /// probabilities of the first input's shape; and, optionally, a `weight` for each class, `[classes]`,

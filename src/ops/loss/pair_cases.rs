@@ -7,7 +7,7 @@ use crate::tensor::{Shape, Tensor, TensorType};
 const PAIRS: [Pair; 9] = [
     Pair::Mse,
     Pair::L1,
-    Pair::SmoothL1 { beta: 1.0 },
+    Pair::SmoothL1 { beta: 0.6 },
     Pair::SmoothL1 { beta: 0.0 },
     Pair::Huber { delta: 0.7 },
     Pair::BceWithLogits { weight: false, pos_weight: false },

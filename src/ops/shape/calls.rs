@@ -364,7 +364,7 @@ fn rearrange(
 /// Errors where the shape does not allow it.
 pub fn shuffle(shape: &Shape, factor: usize) -> Result<[Vec<usize>; 3]> {
     match *shape.dims() {
-        [n, c, h, w] if factor > 0 && c % (factor * factor) == 0 && c > 0 => {
+        [n, c, h, w] if factor.checked_pow(2).is_some_and(|f| f > 0 && c > 0 && c % f == 0) => {
             let (r, c) = (factor, c / (factor * factor));
             Ok([vec![n, c, r, r, h, w], vec![0, 1, 4, 2, 5, 3], vec![n, c, h * r, w * r]])
         }

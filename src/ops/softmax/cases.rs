@@ -1,9 +1,6 @@
 //! Samples for the softmax family.
 
-use super::{
-    LogSoftmax, LogSoftmaxGrad, Softmax, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad,
-    TopK,
-};
+use super::{Softmax, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, TopK};
 use crate::ops::Op;
 use crate::ops::case::{Case, Draw, ErrorCase, forward};
 use crate::tensor::{Shape, Tensor, TensorType};
@@ -121,42 +118,46 @@ fn softmax_case(op: impl Op + 'static, shape: Shape, draw: &mut Draw) -> Case {
 }
 
 pub(super) fn softmax(draw: &mut Draw) -> Vec<Case> {
-    let mut cases: Vec<_> =
-        shapes().into_iter().map(|shape| softmax_case(Softmax, shape, draw)).collect();
-    cases.push(Case::new("logits to 1e4", Softmax, vec![extreme(draw)]));
+    let mut cases: Vec<_> = shapes()
+        .into_iter()
+        .map(|shape| softmax_case(Softmax { log: false }, shape, draw))
+        .collect();
+    cases.push(Case::new("logits to 1e4", Softmax { log: false }, vec![extreme(draw)]));
     cases
 }
 
 pub(super) fn random_softmax(draw: &mut Draw) -> Case {
     let shape = random_shape(draw);
-    softmax_case(Softmax, shape, draw)
+    softmax_case(Softmax { log: false }, shape, draw)
 }
 
 pub(super) fn softmax_errors() -> Vec<ErrorCase> {
     vec![
-        ErrorCase::new(Softmax, vec![], "takes 1 inputs"),
-        ErrorCase::new(Softmax, vec![TensorType::u32([2, 2])], "must be f32"),
-        ErrorCase::new(Softmax, vec![TensorType::f32([2])], "at least two axes"),
-        ErrorCase::new(Softmax, vec![TensorType::f32([2, 3, 0])], "empty"),
+        ErrorCase::new(Softmax { log: false }, vec![], "takes 1 inputs"),
+        ErrorCase::new(Softmax { log: false }, vec![TensorType::u32([2, 2])], "must be f32"),
+        ErrorCase::new(Softmax { log: false }, vec![TensorType::f32([2])], "at least two axes"),
+        ErrorCase::new(Softmax { log: false }, vec![TensorType::f32([2, 3, 0])], "empty"),
     ]
 }
 
 pub(super) fn log_softmax(draw: &mut Draw) -> Vec<Case> {
-    let mut cases: Vec<_> =
-        shapes().into_iter().map(|shape| softmax_case(LogSoftmax, shape, draw)).collect();
-    cases.push(Case::new("logits to 1e4", LogSoftmax, vec![extreme(draw)]));
+    let mut cases: Vec<_> = shapes()
+        .into_iter()
+        .map(|shape| softmax_case(Softmax { log: true }, shape, draw))
+        .collect();
+    cases.push(Case::new("logits to 1e4", Softmax { log: true }, vec![extreme(draw)]));
     cases
 }
 
 pub(super) fn random_log_softmax(draw: &mut Draw) -> Case {
     let shape = random_shape(draw);
-    softmax_case(LogSoftmax, shape, draw)
+    softmax_case(Softmax { log: true }, shape, draw)
 }
 
 pub(super) fn log_softmax_errors() -> Vec<ErrorCase> {
     vec![
-        ErrorCase::new(LogSoftmax, vec![], "takes 1 inputs"),
-        ErrorCase::new(LogSoftmax, vec![TensorType::f32([2])], "at least two axes"),
+        ErrorCase::new(Softmax { log: true }, vec![], "takes 1 inputs"),
+        ErrorCase::new(Softmax { log: true }, vec![TensorType::f32([2])], "at least two axes"),
     ]
 }
 
@@ -174,23 +175,25 @@ fn softmax_grad_case<F: Op, G: Op + 'static>(
 }
 
 pub(super) fn softmax_grad(draw: &mut Draw) -> Vec<Case> {
-    let case = |shape| softmax_grad_case(&Softmax, SoftmaxGrad, shape, draw);
+    let case =
+        |shape| softmax_grad_case(&Softmax { log: false }, SoftmaxGrad { log: false }, shape, draw);
     shapes().into_iter().map(case).collect()
 }
 
 pub(super) fn random_softmax_grad(draw: &mut Draw) -> Case {
     let shape = random_shape(draw);
-    softmax_grad_case(&Softmax, SoftmaxGrad, shape, draw)
+    softmax_grad_case(&Softmax { log: false }, SoftmaxGrad { log: false }, shape, draw)
 }
 
 pub(super) fn log_softmax_grad(draw: &mut Draw) -> Vec<Case> {
-    let case = |shape| softmax_grad_case(&LogSoftmax, LogSoftmaxGrad, shape, draw);
+    let case =
+        |shape| softmax_grad_case(&Softmax { log: true }, SoftmaxGrad { log: true }, shape, draw);
     shapes().into_iter().map(case).collect()
 }
 
 pub(super) fn random_log_softmax_grad(draw: &mut Draw) -> Case {
     let shape = random_shape(draw);
-    softmax_grad_case(&LogSoftmax, LogSoftmaxGrad, shape, draw)
+    softmax_grad_case(&Softmax { log: true }, SoftmaxGrad { log: true }, shape, draw)
 }
 
 fn grad_errors(op: impl Op + Copy + 'static) -> Vec<ErrorCase> {
@@ -202,11 +205,11 @@ fn grad_errors(op: impl Op + Copy + 'static) -> Vec<ErrorCase> {
 }
 
 pub(super) fn softmax_grad_errors() -> Vec<ErrorCase> {
-    grad_errors(SoftmaxGrad)
+    grad_errors(SoftmaxGrad { log: false })
 }
 
 pub(super) fn log_softmax_grad_errors() -> Vec<ErrorCase> {
-    grad_errors(LogSoftmaxGrad)
+    grad_errors(SoftmaxGrad { log: true })
 }
 
 fn top_k_case(k: usize, size: [usize; 2], draw: &mut Draw) -> Case {

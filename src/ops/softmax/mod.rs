@@ -6,7 +6,7 @@ mod probabilities;
 mod top_k;
 
 pub use cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
-pub use probabilities::{LogSoftmax, LogSoftmaxGrad, Softmax, SoftmaxGrad};
+pub use probabilities::{Softmax, SoftmaxGrad};
 pub use top_k::TopK;
 
 use std::ops::Range;
@@ -24,12 +24,12 @@ const CALLS: &[Call] = &[
     Call::new::<Axis>("softmax", &["input"], &["output"], |arguments| {
         arguments.attributes::<Axis>()?.check()?;
         let input = arguments.input("input")?;
-        Ok(vec![arguments.add(Softmax, &[input])?])
+        Ok(vec![arguments.add(Softmax { log: false }, &[input])?])
     }),
     Call::new::<Axis>("log_softmax", &["input"], &["output"], |arguments| {
         arguments.attributes::<Axis>()?.check()?;
         let input = arguments.input("input")?;
-        Ok(vec![arguments.add(LogSoftmax, &[input])?])
+        Ok(vec![arguments.add(Softmax { log: true }, &[input])?])
     }),
 ];
 

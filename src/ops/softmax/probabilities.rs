@@ -11,23 +11,23 @@ use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expe
 use crate::tensor::TensorType;
 
 /// The probabilities of the classes: `p[n, c, ...] = exp(x[n, c, ...]) / sum over j of exp(x[n, j,
-/// ...])`. Input and output: `[batch, classes, ...]`.
+/// ...])`, or their logarithm, which stays exact where the probability is 0 in single precision. Input and
+/// output: `[batch, classes, ...]`.
 ///
 /// The largest logit of a row is subtracted first, so no logit is too large.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Softmax;
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Softmax {
+    /// Whether the output is the logarithm.
+    pub log: bool,
+}
 
-/// The logarithm of [`Softmax`], which stays exact where the probability is 0 in single precision.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LogSoftmax;
-
-/// The gradient of [`Softmax`], over `grad_output` in place. Inputs: `grad_output` and the output.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SoftmaxGrad;
-
-/// The gradient of [`LogSoftmax`], over `grad_output` in place. Inputs: `grad_output` and the output.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LogSoftmaxGrad;
+/// The gradient of [`Softmax`], over `grad_output` in place: `y (g - sum of g y)`, or with `log` `g -
+/// exp(y) sum of g`. Inputs: `grad_output` and the output.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SoftmaxGrad {
+    /// Whether the output is the logarithm.
+    pub log: bool,
+}
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -86,15 +86,6 @@ fn rows(dims: &[usize], mut f: impl FnMut(&[usize])) {
             f(&row);
         }
     }
-}
-
-fn reference(io: &mut Arrays<'_>, finish: impl Fn(f64, f64) -> f64) {
-    let (x, y) = (&io.inputs[0], &mut io.outputs[0].data);
-    rows(x.dims(), |row| {
-        let max = row.iter().map(|&e| x.data[e]).fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = row.iter().map(|&e| (x.data[e] - max).exp()).sum();
-        row.iter().for_each(|&e| y[e] = finish(x.data[e] - max, sum));
-    });
 }
 
 /// The scratch of [`columns`]: a maximum and a sum for each place of each sample.
@@ -227,7 +218,7 @@ pub(super) fn row(logits: &[f32], probabilities: &mut [f32]) -> (f32, f32) {
 
 impl Op for Softmax {
     fn name(&self) -> &'static str {
-        "softmax"
+        if self.log { "log_softmax" } else { "softmax" }
     }
 
     fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
@@ -243,11 +234,19 @@ impl Op for Softmax {
     }
 
     fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
-        g.emit_grad(0, SoftmaxGrad, &[g.grad_output(0)?, g.output(0)])
+        g.emit_grad(0, SoftmaxGrad { log: self.log }, &[g.grad_output(0)?, g.output(0)])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
-        reference(io, |x, sum| x.exp() / sum);
+        let (x, y) = (&io.inputs[0], &mut io.outputs[0].data);
+        rows(x.dims(), |row| {
+            let max = row.iter().map(|&e| x.data[e]).fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = row.iter().map(|&e| (x.data[e] - max).exp()).sum();
+            for &e in row {
+                let shifted = x.data[e] - max;
+                y[e] = if self.log { shifted - sum.ln() } else { shifted.exp() / sum };
+            }
+        });
     }
 
     fn cpu_scratch(&self, types: &Types) -> usize {
@@ -255,17 +254,17 @@ impl Op for Softmax {
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
-        cpu(io, false);
+        cpu(io, self.log);
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        gpu(self.name(), types, adapter, false)
+        gpu(self.name(), types, adapter, self.log)
     }
 }
 
 impl Op for SoftmaxGrad {
     fn name(&self) -> &'static str {
-        "softmax_grad"
+        if self.log { "log_softmax_grad" } else { "softmax_grad" }
     }
 
     fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
@@ -287,9 +286,12 @@ impl Op for SoftmaxGrad {
     fn reference(&self, io: &mut Arrays<'_>) {
         let (grad, y) = (&io.inputs[0], &io.inputs[1].data);
         rows(grad.dims(), |row| {
-            let sum: f64 = row.iter().map(|&e| grad.data[e] * y[e]).sum();
+            let of = |e: usize| if self.log { 1.0 } else { y[e] };
+            let sum: f64 = row.iter().map(|&e| grad.data[e] * of(e)).sum();
             for &e in row {
-                io.outputs[0].data[e] = y[e] * (grad.data[e] - sum);
+                let g = grad.data[e];
+                io.outputs[0].data[e] =
+                    if self.log { g - y[e].exp() * sum } else { y[e] * (g - sum) };
             }
         });
     }
@@ -300,93 +302,10 @@ impl Op for SoftmaxGrad {
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
-        cpu_grad(io, false);
+        cpu_grad(io, self.log);
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        gpu_grad(self.name(), types, adapter, false)
-    }
-}
-
-impl Op for LogSoftmax {
-    fn name(&self) -> &'static str {
-        "log_softmax"
-    }
-
-    fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        infer(self.name(), inputs)
-    }
-
-    fn cost(&self, types: &Types) -> Cost {
-        Cost::with_flops(types, 5 * types.outputs[0].elements() as u64)
-    }
-
-    fn reduction(&self, types: &Types) -> usize {
-        reduction(types)
-    }
-
-    fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
-        g.emit_grad(0, LogSoftmaxGrad, &[g.grad_output(0)?, g.output(0)])
-    }
-
-    fn reference(&self, io: &mut Arrays<'_>) {
-        reference(io, |x, sum| x - sum.ln());
-    }
-
-    fn cpu_scratch(&self, types: &Types) -> usize {
-        scratch(types)
-    }
-
-    fn cpu(&self, io: &mut CpuTensors<'_>) {
-        cpu(io, true);
-    }
-
-    fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        gpu(self.name(), types, adapter, true)
-    }
-}
-
-impl Op for LogSoftmaxGrad {
-    fn name(&self) -> &'static str {
-        "log_softmax_grad"
-    }
-
-    fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        infer_grad(self.name(), inputs)
-    }
-
-    fn cost(&self, types: &Types) -> Cost {
-        Cost::with_flops(types, 4 * types.outputs[0].elements() as u64)
-    }
-
-    fn reduction(&self, types: &Types) -> usize {
-        reduction(types)
-    }
-
-    fn in_place(&self) -> &'static [(usize, usize)] {
-        &[(0, 0)]
-    }
-
-    fn reference(&self, io: &mut Arrays<'_>) {
-        let (grad, y) = (&io.inputs[0], &io.inputs[1].data);
-        rows(grad.dims(), |row| {
-            let sum: f64 = row.iter().map(|&e| grad.data[e]).sum();
-            for &e in row {
-                io.outputs[0].data[e] = grad.data[e] - y[e].exp() * sum;
-            }
-        });
-    }
-
-    fn cpu_scratch(&self, types: &Types) -> usize {
-        let [batch, _, inner] = dims(types);
-        batch * inner
-    }
-
-    fn cpu(&self, io: &mut CpuTensors<'_>) {
-        cpu_grad(io, true);
-    }
-
-    fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        gpu_grad(self.name(), types, adapter, true)
+        gpu_grad(self.name(), types, adapter, self.log)
     }
 }
