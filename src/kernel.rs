@@ -71,6 +71,9 @@ pub struct Binding {
     pub operand: Operand,
     /// The bound elements; `None` binds all. The start is a multiple of [`Adapter::ALIGNMENT`].
     pub range: Option<Range<usize>>,
+    /// The columns of the texture that the elements are copied to before the dispatch, where the
+    /// variable is one; see [`Dispatch::bind_texels`].
+    pub columns: Option<u32>,
 }
 
 /// One dispatch of one shader.
@@ -113,14 +116,38 @@ impl Dispatch {
 
     /// Binds all of `operand` to the variable `name`.
     pub fn bind(mut self, name: &'static str, operand: Operand) -> Self {
-        self.bindings.push(Binding { name, operand, range: None });
+        self.bindings.push(Binding { name, operand, range: None, columns: None });
         self
     }
 
     /// Binds the elements `range` of `operand` to the variable `name`.
     pub fn bind_range(mut self, name: &'static str, operand: Operand, range: Range<usize>) -> Self {
-        self.bindings.push(Binding { name, operand, range: Some(range) });
+        self.bindings.push(Binding { name, operand, range: Some(range), columns: None });
         self
+    }
+
+    /// Binds a copy of the elements `range` of `operand`, made before the dispatch, to the variable
+    /// `name`, a `texture_storage_2d<rgba32float, read>`. Texel `i`, the four elements from
+    /// `range.start + 4 * i` on, is at column `i % columns` of row `i / columns`. `columns` is a
+    /// power of two, at least [`Adapter::LEAST_COLUMNS`], with which the rows are no more than
+    /// [`Adapter::MOST_ROWS`].
+    ///
+    /// Software implementations read buffers lane by lane; for texels they have vector code.
+    pub fn bind_texels(
+        mut self,
+        name: &'static str,
+        operand: Operand,
+        range: Range<usize>,
+        columns: u32,
+    ) -> Self {
+        self.bindings.push(Binding { name, operand, range: Some(range), columns: Some(columns) });
+        self
+    }
+
+    /// The bindings that are textures, each with its number among them and its columns.
+    pub(crate) fn texels(&self) -> impl Iterator<Item = (&Binding, (usize, u32))> {
+        let textures = self.bindings.iter().filter_map(|b| Some((b, b.columns?)));
+        textures.enumerate().map(|(number, (binding, columns))| (binding, (number, columns)))
     }
 
     /// Gives the constant `name` a value.
@@ -231,6 +258,10 @@ pub struct Adapter {
 impl Adapter {
     /// Binding ranges start at multiples of this many elements (256 bytes).
     pub const ALIGNMENT: usize = 64;
+    /// Rows of texels start at multiples of 256 bytes too.
+    pub const LEAST_COLUMNS: u32 = 16;
+    /// The rows that every adapter's textures may have.
+    pub const MOST_ROWS: u32 = 8192;
 
     /// An adapter with exactly the limits that WebGPU guarantees and no optional feature.
     pub fn webgpu_default() -> Self {

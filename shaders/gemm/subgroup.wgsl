@@ -36,7 +36,9 @@ const RELU: bool = false;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
+// import lib/gemm_buffers.wgsl
 // import lib/gemm.wgsl
+// import lib/subgroup_tile.wgsl
 
 @compute @workgroup_size(8)
 fn main(
@@ -59,88 +61,17 @@ fn main(
     let base_a = params.offset_a + member * params.stride_a;
     let base_b = params.offset_b + member * params.stride_b;
 
-    // TILE_M of these are used; indexed by constants only, they stay in registers.
-    var sum = array<vec4<f32>, 32>();
     for (var l = k_start; l < k_end; l += 4u) {
-        let bl = block_b(base_b, column, l, k_end);
-        let al = block_a(base_a, row + lane * 4u, l, k_end);
-        sum[0] += bl * subgroupBroadcast(al[0], 0u);
-        sum[1] += bl * subgroupBroadcast(al[1], 0u);
-        sum[2] += bl * subgroupBroadcast(al[2], 0u);
-        sum[3] += bl * subgroupBroadcast(al[3], 0u);
-        sum[4] += bl * subgroupBroadcast(al[0], 1u);
-        sum[5] += bl * subgroupBroadcast(al[1], 1u);
-        sum[6] += bl * subgroupBroadcast(al[2], 1u);
-        sum[7] += bl * subgroupBroadcast(al[3], 1u);
-        if TILE_M > 8u {
-            sum[8] += bl * subgroupBroadcast(al[0], 2u);
-            sum[9] += bl * subgroupBroadcast(al[1], 2u);
-            sum[10] += bl * subgroupBroadcast(al[2], 2u);
-            sum[11] += bl * subgroupBroadcast(al[3], 2u);
-            sum[12] += bl * subgroupBroadcast(al[0], 3u);
-            sum[13] += bl * subgroupBroadcast(al[1], 3u);
-            sum[14] += bl * subgroupBroadcast(al[2], 3u);
-            sum[15] += bl * subgroupBroadcast(al[3], 3u);
-        }
-        if TILE_M > 16u {
-            sum[16] += bl * subgroupBroadcast(al[0], 4u);
-            sum[17] += bl * subgroupBroadcast(al[1], 4u);
-            sum[18] += bl * subgroupBroadcast(al[2], 4u);
-            sum[19] += bl * subgroupBroadcast(al[3], 4u);
-            sum[20] += bl * subgroupBroadcast(al[0], 5u);
-            sum[21] += bl * subgroupBroadcast(al[1], 5u);
-            sum[22] += bl * subgroupBroadcast(al[2], 5u);
-            sum[23] += bl * subgroupBroadcast(al[3], 5u);
-            sum[24] += bl * subgroupBroadcast(al[0], 6u);
-            sum[25] += bl * subgroupBroadcast(al[1], 6u);
-            sum[26] += bl * subgroupBroadcast(al[2], 6u);
-            sum[27] += bl * subgroupBroadcast(al[3], 6u);
-            sum[28] += bl * subgroupBroadcast(al[0], 7u);
-            sum[29] += bl * subgroupBroadcast(al[1], 7u);
-            sum[30] += bl * subgroupBroadcast(al[2], 7u);
-            sum[31] += bl * subgroupBroadcast(al[3], 7u);
-        }
+        multiply_add(
+            block_a(base_a, row + lane * 4u, l, k_end),
+            block_b(base_b, column, l, k_end),
+        );
     }
 
     let base_c = params.offset_c + slice * params.stride_c;
-    // A switch, not sum[r]: one variable index would push all of `sum` out of the registers.
     let rows = min(TILE_M, params.m - row);
     for (var r = 0u; r < rows; r += 1u) {
-        var value = sum[0];
-        switch r {
-            case 1u: { value = sum[1]; }
-            case 2u: { value = sum[2]; }
-            case 3u: { value = sum[3]; }
-            case 4u: { value = sum[4]; }
-            case 5u: { value = sum[5]; }
-            case 6u: { value = sum[6]; }
-            case 7u: { value = sum[7]; }
-            case 8u: { value = sum[8]; }
-            case 9u: { value = sum[9]; }
-            case 10u: { value = sum[10]; }
-            case 11u: { value = sum[11]; }
-            case 12u: { value = sum[12]; }
-            case 13u: { value = sum[13]; }
-            case 14u: { value = sum[14]; }
-            case 15u: { value = sum[15]; }
-            case 16u: { value = sum[16]; }
-            case 17u: { value = sum[17]; }
-            case 18u: { value = sum[18]; }
-            case 19u: { value = sum[19]; }
-            case 20u: { value = sum[20]; }
-            case 21u: { value = sum[21]; }
-            case 22u: { value = sum[22]; }
-            case 23u: { value = sum[23]; }
-            case 24u: { value = sum[24]; }
-            case 25u: { value = sum[25]; }
-            case 26u: { value = sum[26]; }
-            case 27u: { value = sum[27]; }
-            case 28u: { value = sum[28]; }
-            case 29u: { value = sum[29]; }
-            case 30u: { value = sum[30]; }
-            case 31u: { value = sum[31]; }
-            default: {}
-        }
+        let value = sums_of(r);
         finish(base_c, row + r, column, value.x);
         finish(base_c, row + r, column + 1u, value.y);
         finish(base_c, row + r, column + 2u, value.z);

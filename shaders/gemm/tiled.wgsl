@@ -36,6 +36,7 @@ const RELU: bool = false;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
+// import lib/gemm_buffers.wgsl
 // import lib/gemm.wgsl
 
 const BLOCKS_K = TILE_K / 4u;

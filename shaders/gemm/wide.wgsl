@@ -37,6 +37,7 @@ const LANES_N = TILE_N / 8u;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
+// import lib/gemm_buffers.wgsl
 // import lib/gemm.wgsl
 
 @compute @workgroup_size(8)

@@ -1,7 +1,8 @@
 // What the matrix-product kernels share: their parameters, block loads that work for every
-// transposition and alignment, and the epilogue. The kernel declares the bindings `a`, `b`
-// (array<vec4<f32>>), `bias` and `c` (array<f32>), `params`, and the constants TRANS_A, TRANS_B,
-// TRANS_C, ALIGNED_A, ALIGNED_B, BIAS and RELU.
+// transposition and alignment, and the epilogue. The kernel declares the operands `a` and `b` and
+// `vector_a(i)`, `vector_b(i)` that read the elements from 4 * i on of them, for i up to `last_a()`,
+// `last_b()`; `bias` and `c` (array<f32>), `params`, and the constants TRANS_A, TRANS_B, TRANS_C,
+// ALIGNED_A, ALIGNED_B, BIAS and RELU.
 
 struct Params {
     m: u32,
@@ -33,20 +34,20 @@ fn window(low: vec4<f32>, high: vec4<f32>, shift: u32) -> vec4<f32> {
 
 fn load_a(index: u32) -> vec4<f32> {
     if ALIGNED_A {
-        return a[index / 4u];
+        return vector_a(index / 4u);
     }
     // Clamped: the last window of a buffer may end before its second vector.
-    let next = min(index / 4u + 1u, arrayLength(&a) - 1u);
-    return window(a[index / 4u], a[next], index % 4u);
+    let next = min(index / 4u + 1u, last_a());
+    return window(vector_a(index / 4u), vector_a(next), index % 4u);
 }
 
 fn load_b(index: u32) -> vec4<f32> {
     if ALIGNED_B {
-        return b[index / 4u];
+        return vector_b(index / 4u);
     }
     // Clamped: the last window of a buffer may end before its second vector.
-    let next = min(index / 4u + 1u, arrayLength(&b) - 1u);
-    return window(b[index / 4u], b[next], index % 4u);
+    let next = min(index / 4u + 1u, last_b());
+    return window(vector_b(index / 4u), vector_b(next), index % 4u);
 }
 
 // `count` elements of a vector, the rest zero.

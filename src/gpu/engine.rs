@@ -26,7 +26,7 @@ pub struct GpuOptions {
 /// How many objects of each kind have been created on a device since it was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Counters {
-    /// Buffers.
+    /// Buffers and textures.
     pub buffers: u64,
     /// Bind groups.
     pub bind_groups: u64,
@@ -207,6 +207,20 @@ impl GpuEngine {
             size: bytes.max(4).next_multiple_of(256),
             usage,
             mapped_at_creation: mapped,
+        })
+    }
+
+    pub(super) fn texture(&self, size: wgpu::Extent3d) -> wgpu::Texture {
+        self.0.buffers.fetch_add(1, Ordering::Relaxed);
+        self.0.device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("texels"),
+            size,
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: super::texels::FORMAT,
+            usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
+            view_formats: &[],
         })
     }
 

@@ -8,6 +8,7 @@ mod engine;
 mod program;
 pub mod shader;
 mod states;
+mod texels;
 mod transfer;
 
 pub use engine::{Counters, GpuEngine, GpuOptions};

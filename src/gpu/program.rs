@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::shader::Use;
 use super::shader::{self, Pipeline};
+use super::texels::{TexelCopy, Texels};
 use super::transfer::{Staging, offsets};
 use super::{GpuEngine, GpuStates};
 use crate::cpu::{check_type, find_input};
@@ -29,6 +31,7 @@ enum Command {
         to: wgpu::Buffer,
         bytes: u64,
     },
+    CopyTexels(TexelCopy),
     /// Hands over what has been encoded so far, so that no submission outlasts a watchdog.
     Submit,
 }
@@ -187,6 +190,10 @@ impl GpuProgram {
                     encoder.copy_buffer_to_buffer(from, 0, to, 0, *bytes);
                     rest = &rest[1..];
                 }
+                Command::CopyTexels(copy) => {
+                    copy.encode(encoder);
+                    rest = &rest[1..];
+                }
                 Command::Submit => {
                     let next = self.engine.device().create_command_encoder(&Default::default());
                     let done = std::mem::replace(encoder, next);
@@ -256,6 +263,7 @@ struct Recorder<'a, F> {
     buffer: &'a F,
     params: wgpu::Buffer,
     params_bytes: Vec<u8>,
+    texels: Texels,
     dispatches: usize,
 }
 
@@ -276,7 +284,28 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         let params = engine.buffer("params", bytes, usage, false);
         engine.check()?;
         let params_bytes = Vec::with_capacity(bytes as usize);
-        Ok(Recorder { engine, plan, slots, buffer, params, params_bytes, dispatches: 0 })
+        let texels = Texels::default();
+        let mut recorder =
+            Recorder { engine, plan, slots, buffer, params, params_bytes, texels, dispatches: 0 };
+        recorder.reserve_texels()?;
+        Ok(recorder)
+    }
+
+    /// Textures are shared by dispatches, so the largest copies must be known before the first.
+    fn reserve_texels(&mut self) -> Result<()> {
+        for step in &self.plan.steps {
+            let PlanStep::Run { variant: Some(variant), layer, .. } = step else { continue };
+            for dispatch in &variant.dispatches {
+                for (binding, place) in dispatch.texels() {
+                    let bytes = binding.range.as_ref().map_or(0, |r| r.len() as u64 * 4);
+                    self.texels.reserve(place, bytes).map_err(|problem| {
+                        let problem = format!("{}: {problem}", variant.name);
+                        shader::fault(dispatch.shader, problem).in_layer(layer)
+                    })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn record(mut self) -> Result<Vec<Command>> {
@@ -295,10 +324,8 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
                     };
                     let operands = Operands { types, inputs, outputs, workspace };
                     for dispatch in &variant.dispatches {
-                        let command = self
-                            .dispatch(variant, dispatch, &operands)
+                        self.dispatch(variant, dispatch, &operands, &mut commands)
                             .map_err(|e| e.in_layer(layer))?;
-                        commands.extend(command);
                     }
                     flops += op.cost(types).flops;
                     if flops > FLOPS_PER_SUBMIT && !self.engine.adapter().is_software() {
@@ -318,7 +345,8 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         variant: &Variant,
         dispatch: &Dispatch,
         operands: &Operands<'_>,
-    ) -> Result<Option<Command>> {
+        commands: &mut Vec<Command>,
+    ) -> Result<()> {
         self.dispatches += 1;
         let shader = dispatch.shader;
         let fault = |problem: String| shader::fault(shader, format!("{}: {problem}", variant.name));
@@ -329,11 +357,12 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
             return Err(fault(format!("a grid of {grid:?} is larger than the adapter allows")));
         }
         let mut entries = Vec::new();
+        let mut views = Vec::new();
         let known = |name: &str| reflection.bindings.iter().any(|(n, _, _)| n == name);
         if let Some(stray) = dispatch.bindings.iter().find(|b| !known(b.name)) {
             return Err(fault(format!("it has no binding `{}`", stray.name)));
         }
-        for (name, index, _) in &reflection.bindings {
+        for (name, index, usage) in &reflection.bindings {
             let binding = dispatch.bindings.iter().find(|b| b.name == name);
             let binding = binding.ok_or_else(|| fault(format!("`{name}` was not bound")))?;
             let types = operands.types;
@@ -360,6 +389,16 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
             let limit = self.engine.adapter().max_binding_bytes;
             if size > limit {
                 return Err(fault(format!("`{name}` binds {size} bytes, the adapter {limit}")));
+            }
+            let texels = dispatch.texels().find(|(b, _)| b.name == binding.name);
+            if texels.is_some() != (*usage == Use::Texels) {
+                return Err(fault(format!("`{name}` is a texture, or bound as one, but not both")));
+            }
+            if let Some((_, place)) = texels {
+                let (copy, view) = self.texels.copy(self.engine, place, buffer, offset, size);
+                commands.push(Command::CopyTexels(copy));
+                views.push((*index, view));
+                continue;
             }
             entries.push(wgpu::BindGroupEntry {
                 binding: *index,
@@ -388,14 +427,20 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
                 }),
             });
         }
+        entries.extend(views.iter().map(|(binding, view)| wgpu::BindGroupEntry {
+            binding: *binding,
+            resource: wgpu::BindingResource::TextureView(view),
+        }));
         let bind_group = self.engine.bind_group(&wgpu::BindGroupDescriptor {
             label: Some(shader.name),
             layout: &pipeline.layout,
             entries: &entries,
         });
         self.engine.check()?;
-        let is_empty = grid.contains(&0);
-        Ok((!is_empty).then_some(Command::Dispatch { pipeline, bind_group, grid }))
+        if !grid.contains(&0) {
+            commands.push(Command::Dispatch { pipeline, bind_group, grid });
+        }
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/conv.wgsl"),
     crate::kernel::shader!("lib/conv_tile.wgsl"),
     crate::kernel::shader!("lib/gemm.wgsl"),
+    crate::kernel::shader!("lib/gemm_buffers.wgsl"),
     crate::kernel::shader!("lib/index.wgsl"),
     crate::kernel::shader!("lib/inverse_power.wgsl"),
     crate::kernel::shader!("lib/lrn_window.wgsl"),
@@ -26,6 +27,8 @@ const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/philox.wgsl"),
     crate::kernel::shader!("lib/resample.wgsl"),
     crate::kernel::shader!("lib/strided.wgsl"),
+    crate::kernel::shader!("lib/subgroup_tile.wgsl"),
+    crate::kernel::shader!("lib/texel_conv.wgsl"),
     crate::kernel::shader!("lib/unary.wgsl"),
     crate::kernel::shader!("lib/windows.wgsl"),
 ];
@@ -38,11 +41,22 @@ pub(super) struct Pipeline {
     pub(super) reflection: Reflection,
 }
 
+/// What a shader does with a binding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Use {
+    /// Reads a buffer.
+    Read,
+    /// Reads and writes a buffer.
+    Write,
+    /// Reads a texture of four floats a texel.
+    Texels,
+}
+
 /// What a module says of itself.
 #[derive(Clone, Debug)]
 pub struct Reflection {
-    /// The storage bindings: name, index, whether the shader writes.
-    pub bindings: Vec<(String, u32, bool)>,
+    /// The storage bindings: name, index, what the shader does with it.
+    pub bindings: Vec<(String, u32, Use)>,
     /// The index and the size in bytes of the `params` uniform.
     pub params: Option<(u32, u32)>,
     /// The workgroup's size along x, y and z.
@@ -135,15 +149,37 @@ pub fn reflect(shader: Shader, text: &str) -> Result<Reflection> {
         match variable.space {
             naga::AddressSpace::Storage { access } => {
                 let writes = access.contains(naga::StorageAccess::STORE);
-                reflection.bindings.push((name, binding.binding, writes));
+                let usage = if writes { Use::Write } else { Use::Read };
+                reflection.bindings.push((name, binding.binding, usage));
+            }
+            naga::AddressSpace::Handle if is_texels(&module.types[variable.ty].inner) => {
+                reflection.bindings.push((name, binding.binding, Use::Texels));
             }
             naga::AddressSpace::Uniform if name == "params" => {
                 reflection.params = Some((binding.binding, layouter[variable.ty].size));
             }
-            _ => return Err(fault(shader, format!("`{name}` is neither storage nor `params`"))),
+            _ => {
+                let problem = format!("`{name}` is neither storage, texels nor `params`");
+                return Err(fault(shader, problem));
+            }
         }
     }
     Ok(reflection)
+}
+
+/// Whether this is `texture_storage_2d<rgba32float, read>`.
+fn is_texels(ty: &naga::TypeInner) -> bool {
+    matches!(
+        *ty,
+        naga::TypeInner::Image {
+            dim: naga::ImageDimension::D2,
+            arrayed: false,
+            class: naga::ImageClass::Storage {
+                format: naga::StorageFormat::Rgba32Float,
+                access: naga::StorageAccess::LOAD,
+            },
+        }
+    )
 }
 
 impl Pipeline {
@@ -218,25 +254,38 @@ fn trusted_module(
 }
 
 fn layout(device: &wgpu::Device, shader: Shader, reflection: &Reflection) -> wgpu::BindGroupLayout {
-    let entry = |binding, ty, size: u64| wgpu::BindGroupLayoutEntry {
+    let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset: false,
-            min_binding_size: std::num::NonZeroU64::new(size),
-        },
+        ty,
         count: None,
     };
-    let storage = reflection.bindings.iter().map(|&(_, index, writes)| {
-        entry(index, wgpu::BufferBindingType::Storage { read_only: !writes }, 0)
+    let buffer = |ty, size: u64| wgpu::BindingType::Buffer {
+        ty,
+        has_dynamic_offset: false,
+        min_binding_size: std::num::NonZeroU64::new(size),
+    };
+    let bindings = reflection.bindings.iter().map(|&(_, index, usage)| {
+        let storage = |read_only| buffer(wgpu::BufferBindingType::Storage { read_only }, 0);
+        entry(
+            index,
+            match usage {
+                Use::Read => storage(true),
+                Use::Write => storage(false),
+                Use::Texels => wgpu::BindingType::StorageTexture {
+                    access: wgpu::StorageTextureAccess::ReadOnly,
+                    format: super::texels::FORMAT,
+                    view_dimension: wgpu::TextureViewDimension::D2,
+                },
+            },
+        )
     });
     let params = reflection
         .params
-        .map(|(index, size)| entry(index, wgpu::BufferBindingType::Uniform, size.into()));
+        .map(|(index, size)| entry(index, buffer(wgpu::BufferBindingType::Uniform, size.into())));
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: Some(shader.name),
-        entries: &storage.chain(params).collect::<Vec<_>>(),
+        entries: &bindings.chain(params).collect::<Vec<_>>(),
     })
 }
 

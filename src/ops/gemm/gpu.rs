@@ -412,11 +412,24 @@ impl Problem {
             .constant("TRANS_B", p.b.transposed)
             .constant("BIAS", axis)
             .constant("RELU", p.relu)
-            .bind_range("a", p.a.operand, range_a)
-            .bind_range("b", p.b.operand, range_b)
             .bind_range("bias", bias.0, bias.1)
             .bind_range("c", p.c.operand, range_c)
             .params(&params);
+        if kernel.method == Method::Texels {
+            let [columns_a, columns_b] =
+                [(&p.a, &range_a), (&p.b, &range_b)].map(|(m, r)| texel_columns(m.ld, r.len()));
+            dispatch = dispatch
+                .bind_texels("a", p.a.operand, range_a, columns_a)
+                .bind_texels("b", p.b.operand, range_b, columns_b)
+                .constant("SHIFT_A", columns_a.ilog2())
+                .constant("SHIFT_B", columns_b.ilog2());
+        } else {
+            dispatch = dispatch.bind_range("a", p.a.operand, range_a).bind_range(
+                "b",
+                p.b.operand,
+                range_b,
+            );
+        }
         if kernel.method != Method::Naive {
             dispatch = dispatch
                 .constant("TRANS_C", p.c.transposed)
@@ -466,3 +479,13 @@ const INDEX_LIMIT: usize = 1 << 30;
 
 /// Parts of k are multiples of this many steps: whole tiles of every kernel.
 const PART_STEP: usize = 32;
+
+/// The columns of the texture that a matrix is copied to: the texture's rows, which are never a power of
+/// two apart, end with the matrix' own where these would be.
+fn texel_columns(ld: usize, elements: usize) -> u32 {
+    let texels = elements.div_ceil(4);
+    let least = texels.div_ceil(Adapter::MOST_ROWS as usize).next_power_of_two();
+    let own = 1 << (ld / 4).max(1).trailing_zeros();
+    let columns = if own >= 64 { own } else { 1024 };
+    columns.clamp(Adapter::LEAST_COLUMNS as usize, 4096).max(least) as u32
+}

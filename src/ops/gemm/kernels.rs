@@ -24,6 +24,7 @@ pub(super) enum Method {
     Tiled,
     Wide,
     Subgroup,
+    Texels,
 }
 
 /// A shape that a kernel's tile may have, and how fast it is on large products, relative to the
@@ -65,6 +66,7 @@ impl Kernel {
             Method::Tiled => shader!("gemm/tiled.wgsl"),
             Method::Wide => shader!("gemm/wide.wgsl"),
             Method::Subgroup => shader!("gemm/subgroup.wgsl"),
+            Method::Texels => shader!("gemm/texels.wgsl"),
         }
     }
 
@@ -78,7 +80,7 @@ impl Kernel {
                 vec![("TILE_M", m), ("TILE_N", n), ("TILE_K", k)]
             }
             Method::Wide => vec![("TILE_M", m), ("TILE_N", n)],
-            Method::Subgroup => vec![("TILE_M", m)],
+            Method::Subgroup | Method::Texels => vec![("TILE_M", m)],
         }
     }
 
@@ -107,6 +109,9 @@ impl Kernel {
 /// A part of k is at least this long.
 const LEAST_PART: usize = 64;
 
+/// Operands are copied to textures where each of their elements is used at least so often.
+const LEAST_REUSE: usize = 8;
+
 /// The kernels that `adapter` can run for a product, best guess first.
 pub(super) fn choose(problem: &Problem, adapter: &Adapter) -> Vec<Kernel> {
     let e = problem.extents();
@@ -114,11 +119,18 @@ pub(super) fn choose(problem: &Problem, adapter: &Adapter) -> Vec<Kernel> {
     let mut kernels = if adapter.is_software() {
         // The tiled kernel would be slow here, and take a second to compile.
         let has_subgroups = adapter.subgroups.is_some_and(|(least, _)| least >= 8);
-        vec![if has_subgroups {
-            Kernel::fitted("subgroup", Method::Subgroup, &SUBGROUP, e)
+        if has_subgroups {
+            let texels = Kernel::fitted("texels", Method::Texels, &SUBGROUP, e);
+            let subgroup = Kernel::fitted("subgroup", Method::Subgroup, &SUBGROUP, e);
+            // A copy costs as much as a product with a few rows.
+            if e.m.min(e.n) >= LEAST_REUSE {
+                vec![texels, subgroup]
+            } else {
+                vec![subgroup, texels]
+            }
         } else {
-            Kernel::fitted("wide", Method::Wide, &WIDE, e)
-        }]
+            vec![Kernel::fitted("wide", Method::Wide, &WIDE, e)]
+        }
     } else {
         let large = Kernel::new("tiled", Method::Tiled, [128, 128]);
         let small = Kernel::new("tiled_64", Method::Tiled, [64, 64]);

@@ -1,6 +1,6 @@
 //! Kernels of the forward pass.
 
-use super::{Choices, LEAST_ROWS, Share, bind, bind_bias, im2col, ranked, shares, tiles};
+use super::{Choices, LEAST_ROWS, Share, bind, bind_bias, im2col, ranked, shares, texels, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -17,6 +17,7 @@ pub(in crate::ops::conv) fn variants(
         direct: direct(g, has_bias, &shares),
         tiled: tiled(g, has_bias, &shares),
         im2col,
+        texels: texels::forward(g, has_bias, adapter),
         depthwise: g.is_depthwise().then(|| depthwise(g, has_bias, &shares)),
     };
     Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, choices))

@@ -1,6 +1,8 @@
 //! Kernels of the input's gradient.
 
-use super::{Choices, LEAST_ROWS, Params, Share, bind, bind_bias, im2col, ranked, shares, tiles};
+use super::{
+    Choices, LEAST_ROWS, Params, Share, bind, bind_bias, im2col, ranked, shares, texels, tiles,
+};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -18,6 +20,7 @@ pub(in crate::ops::conv) fn variants(
         direct: direct(g, has_bias, &shares),
         tiled: tiled(g, has_bias, &shares),
         im2col,
+        texels: texels::grad_input(g, has_bias, adapter),
         depthwise: g.is_depthwise().then(|| depthwise(g, has_bias, &shares)),
     };
     // Of the windows that a tile looks at, all but one in stride_height * stride_width do not exist.

@@ -1,7 +1,7 @@
 //! Kernels of the weight's gradient: sums over parts of the batch and the image, then the sum of the
 //! parts, in order.
 
-use super::{Choices, LEAST_ROWS, Params, Share, bind, im2col, ranked, shares, tiles};
+use super::{Choices, LEAST_ROWS, Params, Share, bind, im2col, ranked, shares, texels, tiles};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -17,6 +17,7 @@ pub(in crate::ops::conv) fn variants(
         direct: direct(op, g, adapter)?,
         tiled: tiled(op, g, adapter)?,
         im2col: im2col::grad_weight(g, adapter)?,
+        texels: texels::grad_weight(g, adapter),
         depthwise: g.is_depthwise().then(|| depthwise(op, g, adapter)).transpose()?,
     };
     let mut variants = ranked(g, adapter, g.group_outputs >= LEAST_ROWS, choices);

@@ -5,6 +5,7 @@ pub(super) mod grad_input;
 pub(super) mod grad_weight;
 mod im2col;
 pub(super) mod local;
+mod texels;
 
 use std::ops::Range;
 
@@ -199,6 +200,8 @@ struct Choices {
     tiled: Variant,
     /// Where the adapter can hold the columns; pointwise convolutions need none.
     im2col: Option<Variant>,
+    /// On software adapters.
+    texels: Option<Variant>,
     /// Where each channel is convolved by itself.
     depthwise: Option<Variant>,
 }
@@ -206,7 +209,7 @@ struct Choices {
 /// The variants, best guess first. `fills_tiles` says whether the tiles of the tiled one would be
 /// mostly of use.
 fn ranked(g: &Geometry, adapter: &Adapter, fills_tiles: bool, choices: Choices) -> Vec<Variant> {
-    let Choices { direct, tiled, im2col, depthwise } = choices;
+    let Choices { direct, tiled, im2col, texels, depthwise } = choices;
     let (direct, tiled) = (Some(direct), Some(tiled));
     // With few channels a group, most of a product's block would be past the edge.
     let is_thin = g.groups > 1 && g.group_outputs.min(g.group_inputs) < 8;
@@ -220,5 +223,5 @@ fn ranked(g: &Geometry, adapter: &Adapter, fills_tiles: bool, choices: Choices) 
     } else {
         [tiled, im2col, direct]
     };
-    depthwise.into_iter().chain(ranked.into_iter().flatten()).collect()
+    depthwise.into_iter().chain(texels).chain(ranked.into_iter().flatten()).collect()
 }

@@ -1,0 +1,156 @@
+// The weight's gradient for a CPU that runs Vulkan with 8-lane subgroups (lavapipe), on packed texels: an
+// implicit matrix product [outputs, pixels] x [pixels, taps * channels], without a matrix of columns.
+//     sum[o, (i, j, c)] = sum_p grad_output[p, o] * image[y + i, x + j, c]     p = (n, y, x)
+// A texel holds four channels: the texels of four pixels in a row are a 4 x 4 block of either factor.
+//
+// grad_output  [images, groups, pixels, output_quads] texels, the pixels a multiple of four with zeros past
+//              the last: `grad_plane` texels a group; texel i at column i % 2^SHIFT of row i / 2^SHIFT
+// image        [images, groups, packed_height, packed_width, quads] texels, likewise
+// sums         [parts, groups, group_outputs, group_inputs, kernel_height, kernel_width]
+//
+// Part s sums the images from s * part on. Columns are texels of (tap, quad); the last of a row of taps
+// are those of its last tap.
+//
+// Workgroup: 8 lanes of one subgroup, TILE_M outputs x 8 texels of one group and part. Lane: TILE_M
+// outputs x 4 channels. Grid: flattened, ceil(group_outputs / TILE_M) * ceil(taps * quads / 8) * groups *
+// parts, outputs fastest.
+const TILE_M: u32 = 32u;
+const SHIFT: u32 = 10u;
+
+@group(0) @binding(0) var grad_output: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(1) var image: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+struct Params {
+    images: u32,
+    groups: u32,
+    part: u32,
+    pixel_rows: u32,
+    pixel_columns: u32,
+    output_quads: u32,
+    grad_plane: u32,
+    packed_height: u32,
+    packed_width: u32,
+    quads: u32,
+    stride_y: u32,
+    stride_x: u32,
+    taps_height: u32,
+    taps_width: u32,
+    step_y: u32,
+    step_x: u32,
+    scale: u32,
+    group_outputs: u32,
+    group_inputs: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    sums_start: u32,
+}
+
+// import lib/subgroup_tile.wgsl
+// import lib/texel_conv.wgsl
+
+fn grad_output_at(i: u32) -> vec4<f32> {
+    return textureLoad(grad_output, vec2(i & ((1u << SHIFT) - 1u), i >> SHIFT));
+}
+
+fn image_at(i: u32) -> vec4<f32> {
+    return textureLoad(image, vec2(i & ((1u << SHIFT) - 1u), i >> SHIFT));
+}
+
+// Where a pixel's window starts, relative to that of the first. Past the last row grad_output is zero,
+// and the image is read where it is finite.
+fn offset_of(pixel: vec2<u32>) -> u32 {
+    let y = min(pixel.x, params.pixel_rows - 1u) * params.stride_y * params.packed_width;
+    return (y + pixel.y * params.stride_x) * params.quads;
+}
+
+// The pixel four further on.
+fn advanced(pixel: vec2<u32>, by: vec2<u32>) -> vec2<u32> {
+    let x = pixel.y + by.y;
+    let wraps = x >= params.pixel_columns;
+    return vec2(pixel.x + by.x + u32(wraps), x - select(0u, params.pixel_columns, wraps));
+}
+
+fn store(group: u32, part: u32, output: u32, tap: vec2<u32>, channel: u32, value: f32) {
+    let place = ungrouped(channel, params.scale);
+    let y = tap.x * params.scale + place.y;
+    let x = tap.y * params.scale + place.z;
+    let is_weight = place.x < params.group_inputs && y < params.kernel_height && x < params.kernel_width;
+    if !is_weight {
+        return;
+    }
+    let outputs = (part * params.groups + group) * params.group_outputs + output;
+    let plane = outputs * params.group_inputs + place.x;
+    sums[params.sums_start + (plane * params.kernel_height + y) * params.kernel_width + x] = value;
+}
+
+@compute @workgroup_size(8)
+fn main(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let flat = wid.x + wid.y * groups.x;
+    let columns = params.taps_height * params.taps_width * params.quads;
+    let tiles_m = (params.group_outputs + TILE_M - 1u) / TILE_M;
+    let tiles_n = (columns + 7u) / 8u;
+    let output = flat % tiles_m * TILE_M;
+    let column = flat / tiles_m % tiles_n * 8u + lane;
+    let group = flat / (tiles_m * tiles_n) % params.groups;
+    let part = flat / (tiles_m * tiles_n) / params.groups;
+    let first_image = part * params.part;
+    if first_image >= params.images {
+        return;
+    }
+    let last_image = min(params.images, first_image + params.part);
+    let own = min(column, columns - 1u);
+    let quad = own % params.quads;
+    let tap = vec2(own / params.quads / params.taps_width, own / params.quads % params.taps_width);
+    let window = tap.x * params.step_y + tap.y * params.step_x + quad;
+    let output_quad = min(output / 4u + lane, params.output_quads - 1u);
+    let pixels = params.pixel_rows * params.pixel_columns;
+    let by = vec2(4u / params.pixel_columns, 4u % params.pixel_columns);
+
+    for (var n = first_image; n < last_image; n += 1u) {
+        let plane = n * params.groups + group;
+        let image_start = plane * params.packed_height * params.packed_width * params.quads + window;
+        let grad_start = plane * params.grad_plane + output_quad;
+        var q0 = vec2(0u, 0u);
+        var q1 = advanced(q0, vec2(1u / params.pixel_columns, 1u % params.pixel_columns));
+        var q2 = advanced(q0, vec2(2u / params.pixel_columns, 2u % params.pixel_columns));
+        var q3 = advanced(q0, vec2(3u / params.pixel_columns, 3u % params.pixel_columns));
+        for (var p = 0u; p < pixels; p += 4u) {
+            let grad = grad_start + p * params.output_quads;
+            let a = mat4x4(
+                grad_output_at(grad),
+                grad_output_at(grad + params.output_quads),
+                grad_output_at(grad + 2u * params.output_quads),
+                grad_output_at(grad + 3u * params.output_quads),
+            );
+            let b = mat4x4(
+                image_at(image_start + offset_of(q0)),
+                image_at(image_start + offset_of(q1)),
+                image_at(image_start + offset_of(q2)),
+                image_at(image_start + offset_of(q3)),
+            );
+            multiply_add(transpose(a), b);
+            q0 = advanced(q0, by);
+            q1 = advanced(q1, by);
+            q2 = advanced(q2, by);
+            q3 = advanced(q3, by);
+        }
+    }
+
+    if column >= columns {
+        return;
+    }
+    let rows = min(TILE_M, params.group_outputs - output);
+    for (var r = 0u; r < rows; r += 1u) {
+        let value = sums_of(r);
+        store(group, part, output + r, tap, quad * 4u, value.x);
+        store(group, part, output + r, tap, quad * 4u + 1u, value.y);
+        store(group, part, output + r, tap, quad * 4u + 2u, value.z);
+        store(group, part, output + r, tap, quad * 4u + 3u, value.w);
+    }
+}
