@@ -9,6 +9,7 @@ mod program;
 pub mod shader;
 mod states;
 mod transfer;
+pub mod tuner;
 
 pub use engine::{Counters, GpuEngine, GpuOptions};
 pub(crate) use program::{GpuPending, GpuProgram};
