@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::path::Path;
-
 use common::full_gpu;
 use gabor::device::Device;
 use gabor::graph::{Graph, PlanStep};
@@ -35,7 +33,7 @@ struct Params { elements: u32 }
 fn main(@builtin(global_invocation_id) at: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>) {
     let i = flat_thread(at, n, WIDTH);
     if i >= params.elements { return; }
-    var x = input[i];
+    var x = sin(input[i]);
     for (var turn = 1u; turn < TURNS; turn++) {
         x = sin(x);
     }
@@ -80,7 +78,7 @@ impl Op for Double {
         };
         let variants = self.0.iter().map(|&name| {
             let dispatch = match name {
-                "slow" => bind(DOUBLE).constant("TURNS", 3000),
+                "slow" => bind(DOUBLE).constant("TURNS", 300),
                 "wrong" => bind(DOUBLE).constant("FACTOR", 2.001),
                 "broken" => bind(BROKEN),
                 _ => bind(DOUBLE),
@@ -144,8 +142,8 @@ fn the_fastest_of_the_right_kernels_is_picked_and_kept() {
         Device::Gpu(engine) => engine.counters(),
         Device::Cpu => panic!("no GPU"),
     };
-    let quick = tuned(&gpu, Tuning::Quick, &cache);
-    let pick = only(quick.tune(&graph));
+    let tuner = tuned(&gpu, Tuning::Full, &cache);
+    let pick = only(tuner.tune(&graph));
     if let Device::Gpu(engine) = &gpu {
         let after = engine.counters();
         assert_eq!((after.buffers, after.pipelines), (before.buffers, before.pipelines));
@@ -159,9 +157,9 @@ fn the_fastest_of_the_right_kernels_is_picked_and_kept() {
     assert_eq!(pick.dropped.len(), 3);
 
     // The plan takes it, and is right.
-    assert_eq!(kernel(&quick, &graph), "fast");
+    assert_eq!(kernel(&tuner, &graph), "fast");
     let x = Draw::new(1).normal(SHAPE);
-    let mut session = Session::new(&quick);
+    let mut session = Session::new(&tuner);
     let mut program = session.compile(&graph).unwrap();
     let outputs = session.run(&mut program, &[("x", &x)]).unwrap();
     let expected = x.as_f32().unwrap().iter().map(|x| 2.0 * x);
@@ -171,7 +169,7 @@ fn the_fastest_of_the_right_kernels_is_picked_and_kept() {
     assert_eq!(kernel(&tuned(&gpu, Tuning::Cached, &cache), &graph), "fast");
     assert_eq!(kernel(&tuned(&gpu, Tuning::Off, &cache), &graph), "slow");
     let file = folder.path().join("exported.json");
-    quick.picks().write(&file).unwrap();
+    tuner.picks().write(&file).unwrap();
     let nothing = Cache::none();
     assert_eq!(kernel(&tuned(&gpu, Tuning::File(file), &nothing), &graph), "fast");
     let missing = Tuning::File(folder.path().join("missing.json"));
@@ -241,7 +239,7 @@ fn large_ops_are_checked_on_a_part_and_on_the_whole() {
             self.0.infer(inputs)
         }
         fn cost(&self, types: &Types) -> Cost {
-            Cost::with_flops(types, 10_000 * types.outputs[0].elements() as u64)
+            Cost::with_flops(types, 100_000 * types.outputs[0].elements() as u64)
         }
         fn reference(&self, io: &mut Arrays<'_>) {
             assert!(io.inputs[0].dims()[0] < SHAPE[0], "the oracle is asked for the whole");
@@ -258,7 +256,7 @@ fn large_ops_are_checked_on_a_part_and_on_the_whole() {
     let x = graph.input("x", TensorType::f32(SHAPE)).unwrap();
     let y = graph.add(Large(Double(&["slow", "wrong", "fast"])), &[x]).unwrap();
     graph.output("y", y).unwrap();
-    let pick = only(tuned(&gpu, Tuning::Quick, &Cache::none()).tune(&graph));
+    let pick = only(tuned(&gpu, Tuning::Full, &Cache::none()).tune(&graph));
     assert_eq!(pick.kernel, "fast");
     assert_eq!(pick.dropped.len(), 1, "{:?}", pick.dropped);
     assert_eq!(pick.dropped[0].kernel, "wrong");
@@ -289,9 +287,7 @@ fn a_trainer_measures_its_step_before_it_starts_and_never_later() {
 #[cfg(feature = "cli")]
 #[test]
 fn the_program_tunes_exports_and_repeats_runs_with_the_same_kernels() {
-    if full_gpu().is_none() {
-        return;
-    }
+    let Some(gpu) = full_gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let gabor = |arguments: &[&str]| {
@@ -305,38 +301,32 @@ fn the_program_tunes_exports_and_repeats_runs_with_the_same_kernels() {
     let bytes = |file: &str| std::fs::read(path.join(file)).unwrap();
     let text = |file: &str| String::from_utf8(bytes(file)).unwrap();
 
-    let tune = ["tune", "--model", "lenet", "--batch", "4", "--quick", "--export", "picks.json"];
+    let tune = ["tune", "--model", "lenet", "--batch", "1", "--quick", "--export", "picks.json"];
     let table = gabor(&tune);
     assert!(table.contains("conv2d") && table.contains("times as fast"), "{table}");
     let picks = Picks::read(path.join("picks.json")).unwrap();
-    assert_eq!(Cache::at(path.join("cache/tuning.json")).load(), picks);
+    let cache = Cache::at(path.join("cache/tuning.json"));
+    assert_eq!(cache.load(), picks);
 
-    // So that the picks matter: the naive kernel, whatever is fastest here.
+    // LeNet's last layer with a kernel that is not the op's first, whatever is fastest here.
+    let mut graph = Graph::new();
+    let types = [TensorType::f32([20, 84]), TensorType::f32([10, 84]), TensorType::f32([10])];
+    let values = types.map(|ty| graph.input(format!("{ty}"), ty).unwrap());
+    let y = graph.add(gabor::ops::gemm::Linear, &values).unwrap();
+    graph.output("y", y).unwrap();
+    let quick = tuned(&gpu, Tuning::Quick, &Cache::none());
     let mut forced = Picks::default();
-    for pick in picks.iter() {
-        let kernel = if pick.key.op.starts_with("linear") { "naive" } else { "direct" };
-        forced.insert(Pick { kernel: kernel.into(), ..pick.clone() });
-    }
+    forced.insert(Pick { kernel: "naive".into(), ..only(quick.tune(&graph)) });
     forced.write(path.join("forced.json")).unwrap();
-    assert!(gabor(&["tune", "--import", "forced.json"]).contains("picks were added"));
-    assert_eq!(Cache::at(path.join("cache/tuning.json")).load(), forced);
+    assert_eq!(gabor(&["tune", "--import", "forced.json"]), "1 picks were added to the cache\n");
+    assert_eq!(cache.load().len(), picks.len() + 1);
+    std::fs::remove_file(cache.path().unwrap()).unwrap();
+    gabor(&["tune", "--import", "forced.json"]);
 
-    let train =
-        ["train", "--model", "lenet", "--device", "gpu", "--batch", "4", "--max-steps", "3"];
-    let train = |out: &str, more: &[&str]| {
-        gabor(&[&train[..], &["--json", "--out", out], more].concat());
-    };
-    train("cached", &[]);
+    let train = ["train", "--model", "lenet", "--device", "gpu", "--batch", "20", "--max-steps"];
+    gabor(&[&train[..], &["1", "--json", "--out", "cached"]].concat());
     assert!(text("cached/config.toml").contains("tune = \"kernels.json\""));
     assert_eq!(Picks::read(path.join("cached/kernels.json")).unwrap(), forced);
-    train("off", &["--tune", "off"]);
-    assert!(text("off/config.toml").contains("tune = \"off\""));
-    assert!(!Path::new(&path.join("off/kernels.json")).exists());
-    assert_ne!(
-        bytes("off/metrics.jsonl"),
-        bytes("cached/metrics.jsonl"),
-        "other kernels, other bits"
-    );
 
     // Repeated without the cache, which may have changed: the run's own kernels decide.
     std::fs::remove_dir_all(path.join("cache")).unwrap();

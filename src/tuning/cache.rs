@@ -111,9 +111,9 @@ mod tests {
                 },
             },
             kernel: kernel.into(),
-            ms: 0.1 + 0.2,
+            ms: 0.361_235,
             first: "tiled".into(),
-            first_ms: Some(1.0 / 3.0),
+            first_ms: Some(12.000_007),
             dropped: vec![Dropped { kernel: "naive".into(), why: "off".into() }],
             thorough: true,
         }

@@ -15,7 +15,7 @@ use crate::tuning::{Dropped, Key, Pick};
 pub(super) struct Effort {
     /// Seconds that one kernel's measured runs take, if three are not longer.
     pub(super) kernel: f64,
-    /// Seconds after which no further kernel of an op is tried.
+    /// Seconds after which no further kernel of an op is tried, once two have been.
     pub(super) op: f64,
     /// Seconds after which no further op is tried.
     pub(super) total: f64,
@@ -108,7 +108,7 @@ pub(super) fn contest(bench: &mut Workbench<'_>, entry: &Entry, effort: &Effort)
     };
     let (mut times, mut dropped) = (vec![], vec![]);
     for (i, &kernel) in entry.kernels.iter().enumerate() {
-        if i > 0 && start.elapsed().as_secs_f64() > effort.op {
+        if i > 1 && start.elapsed().as_secs_f64() > effort.op {
             say(&format!("no time is left for {}", entry.kernels[i..].join(", ")));
             break;
         }
@@ -137,7 +137,11 @@ pub(super) fn contest(bench: &mut Workbench<'_>, entry: &Entry, effort: &Effort)
         }
         fastest = choose(first, &again)?;
     }
-    let ms = |kernel| times.iter().find(|(k, _)| *k == kernel).map(|(_, seconds)| 1e3 * seconds);
+    // Whole nanoseconds, which a file gives back as they were.
+    let ms = |kernel| {
+        let time = times.iter().find(|(k, _)| *k == kernel);
+        time.map(|(_, seconds)| (1e9 * seconds).round() / 1e6)
+    };
     Some(Pick {
         key: entry.key.clone(),
         kernel: fastest.0.to_owned(),

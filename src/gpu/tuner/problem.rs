@@ -30,12 +30,12 @@ pub(super) enum Reference {
 }
 
 impl Problem {
-    /// Draws the inputs and computes what must come out.
+    /// Draws the inputs, uniform in -3 to 3, and computes what must come out.
     ///
     /// Errors where that is not finite, whatever is put in.
     pub(super) fn new(op: &Arc<dyn Op>, types: &Types, reference: Reference) -> Result<Self> {
         // Some ops read variances and the like, which are positive.
-        for low in [-1.0, 0.5] {
+        for low in [-3.0, 0.5] {
             let inputs = draw(types, low);
             let graph = graph(op, &inputs)?;
             let single = Tolerance::single(op.reduction(types));
@@ -139,14 +139,14 @@ pub(super) fn operations(op: &dyn Op, types: &Types) -> u64 {
     op.cost(types).flops.max(elements as u64)
 }
 
-/// Random inputs, uniform in `low` to 1. Unsigned ones are classes, indices and the like, which are
+/// Random inputs, uniform in `low` to 3. Unsigned ones are classes, indices and the like, which are
 /// below some extent: they are drawn below the smallest.
 fn draw(types: &Types, low: f32) -> Vec<Tensor> {
     let all = types.inputs.iter().chain(&types.outputs);
     let smallest = all.flat_map(|ty| ty.dims()).min().copied().unwrap_or(1);
     let mut draw = Draw::new(0x74_756e65);
     let inputs = types.inputs.iter().map(|ty| match ty.dtype {
-        DType::F32 => draw.uniform(ty.shape.clone(), low, 1.0),
+        DType::F32 => draw.uniform(ty.shape.clone(), low, 3.0),
         DType::U32 => {
             let words = draw.labels(ty.elements(), smallest).into_u32();
             Tensor::u32(ty.shape.clone(), words).unwrap_or_else(|_| Tensor::zeros(ty))
@@ -208,12 +208,12 @@ mod tests {
     fn inputs_are_random_and_valid() {
         let types = [TensorType::f32([30, 7]), TensorType::u32([30])];
         let types = Types::infer(&SoftmaxCrossEntropy, types.to_vec()).unwrap();
-        let inputs = draw(&types, -1.0);
+        let inputs = draw(&types, -3.0);
         let labels = inputs[1].as_u32().unwrap();
         assert!(labels.iter().all(|&label| label < 7));
         let values = inputs[0].as_f32().unwrap();
-        assert!(values.iter().any(|&x| x < -0.5) && values.iter().any(|&x| x > 0.5));
-        assert_eq!(draw(&types, -1.0), inputs);
+        assert!(values.iter().any(|&x| x < -2.0) && values.iter().any(|&x| x > 2.0));
+        assert_eq!(draw(&types, -3.0), inputs);
     }
 
     #[test]
