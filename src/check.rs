@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::{Bindings, Graph, Plan, Target, interpret};
-use crate::ops::case::{Case, Draw, oracle};
+use crate::ops::case::{Case, Draw, agrees, oracle};
 use crate::ops::{Array, Arrays, Emit, Types};
 use crate::session::Session;
-use crate::tensor::{DType, Data, Tensor};
+use crate::tensor::{DType, Tensor};
 use crate::tolerance::Tolerance;
 
 /// Runs `case` on `device`, on a GPU with each variant that the op offers it, and compares the
@@ -104,7 +104,7 @@ pub fn run(case: &Case, device: &Device, variant: Option<&str>) -> Result<Vec<Te
     for (i, value) in graph.emit(Arc::clone(&case.op), &values?)?.into_iter().enumerate() {
         graph.output(format!("out{i}"), value)?;
     }
-    let plan = Plan::choosing(&graph, &device.target(), &|op, variants| {
+    let plan = Plan::choosing(&graph, &device.target(), &|op, _, variants| {
         let found = variants.into_iter().find(|v| variant.is_none_or(|name| v.name == name));
         found.ok_or_else(|| Error::Usage(format!("{} offers no such variant", op.name())))
     })?;
@@ -128,15 +128,7 @@ pub fn compare(case: &Case, outputs: &[Tensor]) -> Result<()> {
         return Err(off(case, "outputs", &problem));
     }
     for (i, (actual, expected)) in outputs.iter().zip(&expected).enumerate() {
-        let checked = match actual.data() {
-            Data::F32(v) => tolerance.check(v.iter().map(|&x| f64::from(x)), &expected.data),
-            Data::U32(v) => {
-                let wrong = v.iter().zip(&expected.data).position(|(&x, &r)| f64::from(x) != r);
-                wrong.map_or(Ok(()), |at| {
-                    Err(format!("element {at} is {}, expected {}", v[at], expected.data[at]))
-                })
-            }
-        };
+        let checked = agrees(actual, &expected.data, tolerance);
         checked.map_err(|problem| off(case, &format!("output {i}"), &problem))?;
     }
     Ok(())

@@ -1,7 +1,10 @@
 //! The devices that gabor computes on, and how one is chosen.
 
 use crate::error::{Error, Result};
-use crate::graph::Target;
+use crate::graph::{Graph, Plan, Target};
+use crate::kernel::Variant;
+use crate::ops::{Op, Types};
+use crate::tuning::{Cache, Pick, Picks, Tuning};
 
 #[cfg(feature = "gpu")]
 use crate::gpu::{GpuEngine, GpuOptions, adapters};
@@ -103,6 +106,78 @@ impl Device {
             Device::Cpu => Target::Cpu,
             #[cfg(feature = "gpu")]
             Device::Gpu(engine) => Target::Gpu(engine.adapter().clone()),
+        }
+    }
+
+    /// The same device, on which ops' kernels are chosen as `tuning` says; picks are read from
+    /// `cache` and kept there. Without this each op's best guess is taken. The CPU has no choice.
+    ///
+    /// ```no_run
+    /// use gabor::device::Device;
+    /// use gabor::tuning::{Cache, Tuning};
+    ///
+    /// let device = Device::gpu("")?.tuned(&Tuning::Quick, &Cache::user())?;
+    /// # Ok::<(), gabor::error::Error>(())
+    /// ```
+    ///
+    /// Errors where a [`Tuning::File`] cannot be read. A damaged cache is passed over.
+    pub fn tuned(&self, tuning: &Tuning, cache: &Cache) -> Result<Self> {
+        match self {
+            Device::Cpu => {
+                let _ = (tuning, cache);
+                Ok(Device::Cpu)
+            }
+            #[cfg(feature = "gpu")]
+            Device::Gpu(engine) => Ok(Device::Gpu(engine.tuned(tuning, cache)?)),
+        }
+    }
+
+    /// Measures the kernels of a graph's ops, where the device was [`tuned`](Device::tuned) with
+    /// [`Tuning::Quick`] or [`Tuning::Full`] and does not know them yet. A kernel is checked before
+    /// it is timed; one that is wrong or fails is left out, with a line in the log. Returns the
+    /// picks for those ops that have a choice.
+    pub fn tune(&self, graph: &Graph) -> Vec<Pick> {
+        match self {
+            Device::Cpu => {
+                let _ = graph;
+                vec![]
+            }
+            #[cfg(feature = "gpu")]
+            Device::Gpu(engine) => engine.tune(graph),
+        }
+    }
+
+    /// All picks that the device knows.
+    pub fn picks(&self) -> Picks {
+        match self {
+            Device::Cpu => Picks::default(),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(engine) => engine.picks(),
+        }
+    }
+
+    /// Compiles `graph` with the kernels that are picked by now, else each op's best guess.
+    ///
+    /// Errors as [`Plan::new`].
+    pub fn plan(&self, graph: &Graph) -> Result<Plan> {
+        match self {
+            Device::Cpu => Plan::new(graph, &Target::Cpu),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(engine) => engine.plan(graph),
+        }
+    }
+
+    /// The kernels that an op has on the device, the one that plans take first. None on the CPU.
+    ///
+    /// Errors where the op cannot run on the device.
+    pub fn variants(&self, op: &dyn Op, types: &Types) -> Result<Vec<Variant>> {
+        match self {
+            Device::Cpu => {
+                let _ = (op, types);
+                Ok(vec![])
+            }
+            #[cfg(feature = "gpu")]
+            Device::Gpu(engine) => engine.variants(op, types),
         }
     }
 

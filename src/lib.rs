@@ -34,7 +34,8 @@
 //!
 //! `examples/alexnet.rs` trains AlexNet's sequence of layers and saves weights and learned filters;
 //! `examples/custom_layer.rs` adds an operation with a WGSL kernel of its own. The program `gabor`
-//! does the same from the command line: `gabor train`, `eval`, `predict`, `summary`, `devices`, `bench`.
+//! does the same from the command line: `gabor train`, `eval`, `predict`, `summary`, `devices`, `tune`,
+//! `bench`.
 //!
 //! # Where things are
 //!
@@ -50,6 +51,7 @@
 //! | [`io`], `viz` | weights, event logs; pictures of filters and curves |
 //! | [`graph`] | graphs of operations, their gradients, and the plans they are compiled to |
 //! | [`session`] | plans at work on a device |
+//! | [`tuning`] | which of its kernels an operation runs with |
 //! | [`ops`], [`kernel`] | the operations, and how they describe their kernels |
 //! | [`call`] | any operation by name: tensors in, outputs and gradients out |
 //! | [`check`], [`tolerance`] | an operation against its oracle and against finite differences |
@@ -98,6 +100,7 @@ pub mod session;
 pub mod tensor;
 pub mod tolerance;
 pub mod train;
+pub mod tuning;
 #[cfg(feature = "images")]
 pub mod viz;
 pub mod zoo;

@@ -67,12 +67,14 @@ impl Session {
         }
     }
 
-    /// Compiles a graph and loads it. States that are new start from their initial values.
+    /// Compiles a graph and loads it. States that are new start from their initial values. On a
+    /// device that is [tuned](Device::tuned) by measuring, kernels are measured first.
     ///
     /// Errors where the graph does not fit the device; nothing has run then.
     pub fn compile(&mut self, graph: &Graph) -> Result<Program> {
-        let plan = Plan::new(graph, &self.device().target())?;
-        self.load(plan)
+        let device = self.device();
+        device.tune(graph);
+        self.load(device.plan(graph)?)
     }
 
     /// Loads a plan that was compiled for this device's target.

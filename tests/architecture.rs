@@ -11,11 +11,12 @@ const ROOMS: &[(&str, &str)] = &[
     ("tolerance", ""),
     ("kernel", "error tensor"),
     ("ops", "error kernel philox tensor tolerance"),
+    ("tuning", "error io"),
     ("graph", "error kernel ops philox tensor"),
     ("cpu", "error graph ops tensor"),
     // The GPU engine borrows the checks that both engines make of a run's inputs.
-    ("gpu", "cpu error graph kernel ops tensor"),
-    ("device", "error gpu graph"),
+    ("gpu", "cpu error graph kernel ops tensor tolerance tuning"),
+    ("device", "error gpu graph kernel ops tuning"),
     ("session", "cpu device error gpu graph tensor"),
     ("check", "device error graph kernel ops session tensor tolerance"),
     ("call", "device error graph ops session tensor"),
@@ -25,10 +26,10 @@ const ROOMS: &[(&str, &str)] = &[
     ("data", "error philox"),
     ("io", "error philox tensor"),
     ("viz", "error io tensor"),
-    ("train", "data device error graph io kernel nn ops optim session tensor viz zoo"),
+    ("train", "data device error graph io kernel nn ops optim session tensor tuning viz zoo"),
     ("bench", "device error graph kernel nn ops optim session tensor tolerance train zoo"),
     ("prelude", "data device error nn optim tensor train"),
-    ("cli", "bench call data device error gpu graph nn optim ops tensor train zoo io"),
+    ("cli", "bench call data device error gpu graph nn optim ops tensor train tuning zoo io"),
 ];
 
 /// The Rust files under a folder.

@@ -8,9 +8,8 @@ use super::workload::shapes;
 use super::{Budget, Pass, Runner, Sample, Time, Workload, compute, measure};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::Target;
 use crate::nn::Model;
-use crate::ops::case::{Case, oracle};
+use crate::ops::case::{Case, agrees, oracle};
 use crate::ops::{Cost, Types};
 use crate::optim::Optimizer;
 use crate::tensor::{Data, Tensor};
@@ -189,7 +188,7 @@ impl Bench<'_> {
             let expected = oracle(case.op.as_ref(), &case.inputs).map_err(|e| e.to_string())?;
             let tolerance = tolerance(case, 1.0)?;
             for (output, expected) in outputs.iter().zip(&expected) {
-                compare(output, &expected.data, tolerance)
+                agrees(output, &expected.data, tolerance)
                     .map_err(|e| format!("the CPU's result is wrong: {e}"))?;
             }
         }
@@ -211,7 +210,7 @@ impl Bench<'_> {
         // Both may be off by the tolerance.
         let tolerance = tolerance(case, 2.0)?;
         for (output, expected) in outputs.iter().zip(expected) {
-            compare(output, &doubles(expected), tolerance)
+            agrees(output, &doubles(expected), tolerance)
                 .map_err(|e| format!("the result differs from the CPU's: {e}"))?;
         }
         drop(outputs);
@@ -251,30 +250,16 @@ impl Row {
     }
 }
 
-/// The names of the kernels that a device offers, best guess first.
+/// The names of the kernels that a device offers, the picked one first.
 fn kernels(device: &Device, case: &Case) -> Result<Vec<&'static str>> {
-    let Target::Gpu(adapter) = device.target() else { return Ok(vec![]) };
     let types = Types::infer(case.op.as_ref(), case.input_types())?;
-    Ok(case.op.gpu(&types, &adapter)?.iter().map(|variant| variant.name).collect())
+    Ok(device.variants(case.op.as_ref(), &types)?.iter().map(|variant| variant.name).collect())
 }
 
 fn tolerance(case: &Case, factor: f64) -> Result<Tolerance, String> {
     let types = Types::infer(case.op.as_ref(), case.input_types());
     let types = types.map_err(|e| e.to_string())?;
     Ok(Tolerance::single(case.op.reduction(&types)).times(factor))
-}
-
-/// Unsigned results must agree exactly, others within the tolerance.
-fn compare(actual: &Tensor, expected: &[f64], tolerance: Tolerance) -> Result<(), String> {
-    match actual.data() {
-        Data::F32(_) => tolerance.check(doubles(actual), expected),
-        Data::U32(v) => {
-            let differ = v.iter().zip(expected).position(|(&x, &r)| f64::from(x) != r);
-            differ.map_or(Ok(()), |i| {
-                Err(format!("element {i} is {}, expected {}", v[i], expected[i]))
-            })
-        }
-    }
 }
 
 fn doubles(tensor: &Tensor) -> Vec<f64> {

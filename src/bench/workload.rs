@@ -80,7 +80,7 @@ impl Workload {
         Ok(Workload { graph, first, each, kernel: None, is_resident: false })
     }
 
-    /// With the kernel of this name, on a GPU, in place of the one that the op puts first.
+    /// With the kernel of this name, on a GPU, in place of the one that would be picked.
     pub fn kernel(mut self, name: impl Into<String>) -> Self {
         self.kernel = Some(name.into());
         self
@@ -135,7 +135,8 @@ pub(super) fn random_batch(model: &Model, batch: usize) -> Result<Vec<(String, T
     ])
 }
 
-/// The outputs of one op on a device; on a GPU with the kernel of this name, or the op's first.
+/// The outputs of one op on a device; on a GPU with the kernel of this name, or the one that is
+/// picked.
 ///
 /// Errors where the op refuses the inputs or the device fails.
 pub fn compute(device: &Device, case: &Case, kernel: Option<&str>) -> Result<Vec<Tensor>> {
@@ -155,11 +156,11 @@ pub fn compute(device: &Device, case: &Case, kernel: Option<&str>) -> Result<Vec
 }
 
 fn plan(graph: &Graph, device: &Device, kernel: Option<&str>) -> Result<Plan> {
-    Plan::choosing(graph, &device.target(), &|op: &dyn Op, variants: Vec<Variant>| {
+    let Some(kernel) = kernel else { return device.plan(graph) };
+    Plan::choosing(graph, &device.target(), &|op: &dyn Op, _, variants: Vec<Variant>| {
         let known: HashSet<_> = variants.iter().map(|v| v.name).collect();
-        let found = variants.into_iter().find(|v| kernel.is_none_or(|name| v.name == name));
-        let wanted = kernel.unwrap_or("any");
-        found.ok_or_else(|| Error::unknown("kernel", format!("{wanted} of {}", op.name()), known))
+        let found = variants.into_iter().find(|v| v.name == kernel);
+        found.ok_or_else(|| Error::unknown("kernel", format!("{kernel} of {}", op.name()), known))
     })
 }
 

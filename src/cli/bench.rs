@@ -12,6 +12,8 @@ use crate::bench::{Budget, Pass, peers};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::optim::Sgd;
+use crate::train::training_step;
+use crate::tuning::{Cache, Tuning};
 use crate::zoo;
 
 /// Time a network's training step, op by op, on the CPU engine and on a GPU.
@@ -39,6 +41,9 @@ pub(super) struct Arguments {
     /// Time every kernel that an op has for the GPU.
     #[arg(long)]
     kernels: bool,
+    /// How a GPU's kernels are chosen: off, cached, quick, full, or a file of `gabor tune --export`.
+    #[arg(long, value_name = "TUNING", default_value = "cached")]
+    tune: Tuning,
     /// Only rows whose layer, pass and op contain TEXT, as in "conv2 backward"; or workloads whose
     /// name does.
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -65,6 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 fn run_peers(arguments: &Arguments) -> Result<ExitCode> {
     let device = super::eval::device(arguments.device.as_deref().unwrap_or("auto"))?;
+    let device = device.tuned(&arguments.tune, &Cache::user())?;
     let mut workloads = peers::all();
     if let Some(batch) = arguments.batch {
         let training = workloads.iter_mut().filter(|peer| peer.is_training());
@@ -85,6 +91,7 @@ fn run_peers(arguments: &Arguments) -> Result<ExitCode> {
     let budget = if arguments.quick { Budget::QUICK } else { Budget::PEERS };
     let mut is_right = true;
     for peer in &workloads {
+        device.tune(peer.workload()?.graph());
         if arguments.check {
             for check in peer.check(&device)? {
                 is_right &= check.ok;
@@ -101,7 +108,9 @@ fn run_layers(arguments: &Arguments) -> Result<ExitCode> {
     let (input, classes) = zoo::find(&arguments.model)?.home;
     let model = zoo::build(&arguments.model, input, classes)?;
     let default_batch = if input[1] > 64 { 4 } else { 64 };
-    let gpu = gpu(arguments.device.as_deref())?;
+    let gpu = gpu(arguments.device.as_deref())?
+        .map(|device| device.tuned(&arguments.tune, &Cache::user()))
+        .transpose()?;
     let options = Options {
         batch: arguments.batch.unwrap_or(default_batch),
         budget: if arguments.quick { Budget::QUICK } else { Budget::FULL },
@@ -109,9 +118,12 @@ fn run_layers(arguments: &Arguments) -> Result<ExitCode> {
         check: arguments.check,
         filter: arguments.filter.clone(),
     };
+    let sgd = Sgd::new(1e-3).momentum(0.9).weight_decay(5e-4);
+    if let Some(device) = &gpu {
+        device.tune(&training_step(&model, &sgd, options.batch, 1)?);
+    }
     let is_live = !arguments.json && std::io::stderr().is_terminal();
     let (mut rows, mut failure) = (vec![], Ok(()));
-    let sgd = Sgd::new(1e-3).momentum(0.9).weight_decay(5e-4);
     measure_layers(&model, &sgd, gpu.as_ref(), &options, &mut |row| {
         if arguments.json && failure.is_ok() {
             failure = print_json(&row);

@@ -10,6 +10,7 @@ use crate::data;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::train::Finished;
+use crate::tuning::{Cache, Tuning};
 
 /// Evaluate a finished run on a test set.
 #[derive(Debug, Args)]
@@ -26,13 +27,16 @@ pub(super) struct Arguments {
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME; see `gabor devices`.
     #[arg(long, default_value = "auto")]
     device: String,
+    /// How a GPU's kernels are chosen: off, cached, quick, full, or a file of `gabor tune --export`.
+    #[arg(long, value_name = "TUNING", default_value = "cached")]
+    tune: Tuning,
     /// Print a JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
-    let device = device(&arguments.device)?;
+    let device = device(&arguments.device)?.tuned(&arguments.tune, &Cache::user())?;
     let mut finished = Finished::open(&arguments.run, &device)?;
     let name = arguments.data.as_ref().unwrap_or(&finished.data);
     let source = data::open(name)?;
@@ -43,6 +47,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
             "data set {name} has images of {given:?}, the network takes {input:?}"
         )));
     }
+    finished.network.tune(arguments.batch)?;
     let test = finished.network.evaluate(&source.test, &finished.normalise, arguments.batch)?;
     if arguments.json {
         print_json(&test)?;

@@ -6,12 +6,14 @@
 mod bench;
 mod devices;
 mod eval;
+mod log;
 mod op;
 mod predict;
 mod progress;
 mod summary;
 mod table;
 mod train;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,7 @@ enum Command {
     Summary(summary::Arguments),
     Devices(devices::Arguments),
     Bench(bench::Arguments),
+    Tune(tune::Arguments),
     Op(op::Arguments),
 }
 
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    log::install();
     let outcome = match arguments.command {
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),
@@ -57,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Summary(arguments) => summary::run(arguments),
         Command::Devices(arguments) => devices::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Op(arguments) => op::run(arguments),
     };
     match outcome {

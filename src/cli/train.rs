@@ -13,6 +13,7 @@ use super::{print_json, print_line};
 use crate::error::{Error, Result};
 use crate::optim::Method;
 use crate::train::{Event, Run, TrainConfig};
+use crate::tuning::Tuning;
 
 /// Train a network.
 ///
@@ -76,6 +77,10 @@ pub(super) struct Arguments {
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME; see `gabor devices`.
     #[arg(long)]
     device: Option<String>,
+    /// How a GPU's kernels are chosen: off, cached, quick, full, or a file of `gabor tune --export`;
+    /// as the configuration says, without one cached.
+    #[arg(long, value_name = "TUNING")]
+    tune: Option<Tuning>,
     /// The run's folder, new or empty; without it the next free one under runs/.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -91,7 +96,7 @@ impl Arguments {
     fn config(&self) -> Result<TrainConfig> {
         let mut config = match &self.config {
             Some(path) => TrainConfig::read(path)?,
-            None => TrainConfig::default(),
+            None => TrainConfig { tune: Tuning::Cached, ..TrainConfig::default() },
         };
         fn set<T: Clone>(target: &mut T, value: &Option<T>) {
             if let Some(value) = value {
@@ -115,6 +120,7 @@ impl Arguments {
         set(&mut config.weight_decay, &self.weight_decay);
         set(&mut config.seed, &self.seed);
         set(&mut config.device, &self.device);
+        set(&mut config.tune, &self.tune);
         config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.clip_value = self.clip_value.or(config.clip_value);
         config.ema = self.ema.or(config.ema);
@@ -126,6 +132,9 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
+    if arguments.quiet {
+        super::log::silence();
+    }
     let run = Run::new(arguments.config()?, arguments.out.clone())?;
     let stop = interruptible()?;
     let is_talking = !arguments.quiet && !arguments.json;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::adapters::{self, AdapterReport, Found};
 use super::shader::{self, Pipeline};
+use super::tuner::Tuner;
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Constant, Shader};
 
@@ -41,16 +42,17 @@ pub struct Counters {
 
 type PipelineKey = (Shader, Vec<(&'static str, String)>);
 
-/// An open GPU.
+/// An open GPU, with the choice of kernels that this handle to it makes.
 #[derive(Clone)]
-pub struct GpuEngine(Arc<Inner>);
+pub struct GpuEngine(Arc<Inner>, Option<Arc<Tuner>>);
 
 struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,
     adapter: Adapter,
     report: AdapterReport,
-    checked: bool,
+    /// What another device like this one is opened from.
+    origin: (wgpu::Adapter, GpuOptions),
     /// The first thing that went wrong and was not expected anywhere. No result counts after it.
     failure: Arc<Mutex<Option<String>>>,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
@@ -122,19 +124,20 @@ impl GpuEngine {
         if let Some(groups) = options.max_groups {
             facts.max_groups = groups.min(facts.max_groups);
         }
-        Ok(GpuEngine(Arc::new(Inner {
+        let inner = Inner {
             device,
             queue,
             adapter: facts,
             report: info,
-            checked: options.checked,
+            origin: (adapter, options),
             failure,
             pipelines: Mutex::default(),
             buffers: AtomicU64::new(0),
             bind_groups: AtomicU64::new(0),
             created_pipelines: AtomicU64::new(0),
             submits: AtomicU64::new(0),
-        })))
+        };
+        Ok(GpuEngine(Arc::new(inner), None))
     }
 
     /// The facts that kernels are chosen by.
@@ -190,7 +193,21 @@ impl GpuEngine {
     }
 
     pub(super) fn is_checked(&self) -> bool {
-        self.0.checked
+        self.0.origin.1.checked
+    }
+
+    /// What this device was opened from.
+    pub(super) fn origin(&self) -> &(wgpu::Adapter, GpuOptions) {
+        &self.0.origin
+    }
+
+    pub(super) fn tuner(&self) -> Option<&Arc<Tuner>> {
+        self.1.as_ref()
+    }
+
+    /// Another handle to this device.
+    pub(super) fn with_tuner(&self, tuner: Option<Arc<Tuner>>) -> Self {
+        GpuEngine(self.0.clone(), tuner)
     }
 
     pub(super) fn buffer(

@@ -10,6 +10,7 @@ pub mod shader;
 mod states;
 mod texels;
 mod transfer;
+pub mod tuner;
 
 pub use engine::{Counters, GpuEngine, GpuOptions};
 pub(crate) use program::{GpuPending, GpuProgram};

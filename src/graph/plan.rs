@@ -75,7 +75,7 @@ pub enum PlanStep {
 }
 
 /// Picks one of the variants that an op offers.
-pub type Choose<'a> = dyn Fn(&dyn Op, Vec<Variant>) -> Result<Variant> + 'a;
+pub type Choose<'a> = dyn Fn(&dyn Op, &Types, Vec<Variant>) -> Result<Variant> + 'a;
 
 /// A graph compiled for a [`Target`].
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl Plan {
     ///
     /// Errors where an op has no kernel for the target, or a value does not fit a buffer.
     pub fn new(graph: &Graph, target: &Target) -> Result<Self> {
-        Plan::choosing(graph, target, &|_, variants| {
+        Plan::choosing(graph, target, &|_, _, variants| {
             variants.into_iter().next().ok_or_else(|| Error::Usage("no kernel".into()))
         })
     }
@@ -325,7 +325,7 @@ impl<'a> Planner<'a> {
                 let variant = node
                     .op
                     .gpu(&node.types, adapter)
-                    .and_then(|variants| choose(node.op.as_ref(), variants))
+                    .and_then(|variants| choose(node.op.as_ref(), &node.types, variants))
                     .map_err(|e| e.in_layer(&node.layer))?;
                 let sizes = variant.workspace.iter().map(TensorType::bytes).collect();
                 (Some(variant), sizes)

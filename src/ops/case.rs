@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Array, Arrays, Op, Types};
 use crate::philox::Stream;
-use crate::tensor::{Shape, Tensor, TensorType};
+use crate::tensor::{Data, Shape, Tensor, TensorType};
+use crate::tolerance::Tolerance;
 
 /// An op with inputs that it accepts.
 #[derive(Clone, Debug)]
@@ -107,6 +108,24 @@ impl Draw {
     fn filled(&mut self, shape: Shape, mut value: impl FnMut(&mut Stream) -> f32) -> Tensor {
         let data = (0..shape.elements()).map(|_| value(&mut self.0)).collect();
         Tensor::f32(shape, data).unwrap_or_else(|_| Tensor::scalar(0.0))
+    }
+}
+
+/// Whether an output is what was expected: unsigned elements exactly, others within `tolerance`.
+///
+/// Errors where it is not, with the worst element.
+pub fn agrees(output: &Tensor, expected: &[f64], tolerance: Tolerance) -> Result<(), String> {
+    match output.data() {
+        Data::F32(v) => tolerance.check(v.iter().map(|&x| f64::from(x)), expected),
+        Data::U32(v) if v.len() != expected.len() => {
+            Err(format!("{} elements, expected {}", v.len(), expected.len()))
+        }
+        Data::U32(v) => {
+            let wrong = v.iter().zip(expected).position(|(&x, &r)| f64::from(x) != r);
+            wrong.map_or(Ok(()), |at| {
+                Err(format!("element {at} is {}, expected {}", v[at], expected[at]))
+            })
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use std::path::Path;
 use super::Options;
 use crate::error::{Error, Result};
 use crate::optim::{Clip, Ema, Group, Method, Optimizer, Schedule};
+use crate::tuning::Tuning;
 
 /// Everything that decides a run. The same configuration on the same device gives the same weights,
-/// to the bit.
+/// to the bit, as long as [`tune`](TrainConfig::tune) is `off` or a file; else the kernels decide too.
 #[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TrainConfig {
@@ -47,6 +48,9 @@ pub struct TrainConfig {
     pub seed: u64,
     /// The device; see [`crate::device::Device::named`].
     pub device: String,
+    /// How the kernels of a GPU are chosen. The folder of a run says `kernels.json` here, where the
+    /// kernels that it was run with are listed.
+    pub tune: Tuning,
     /// The learning rate over time.
     pub schedule: Schedule,
     /// The optimizer.
@@ -76,6 +80,7 @@ impl Default for TrainConfig {
             augment: true,
             seed: 1,
             device: "auto".into(),
+            tune: Tuning::Off,
             schedule: Schedule::Cosine { warmup: 1.0 },
             optimizer: Method::default(),
             groups: vec![],
@@ -84,18 +89,20 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// Reads a TOML file.
+    /// Reads a TOML file. A relative path of a file of kernels starts from the file's folder.
     ///
     /// Errors where it cannot be read, or has a key or value that is not known.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
             .map_err(|e| Error::io(path, e, "give a configuration that `gabor train` wrote"))?;
-        toml::from_str(&text).map_err(|e: toml::de::Error| {
+        let config: TrainConfig = toml::from_str(&text).map_err(|e: toml::de::Error| {
             let line = e.span().map_or(0, |span| 1 + text[..span.start].matches('\n').count());
             let problem = e.message().lines().collect::<Vec<_>>().join(" ");
             Error::data(path, format!("line {line}: {problem}"))
-        })
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Ok(TrainConfig { tune: config.tune.clone().within(folder), ..config })
     }
 
     /// The configuration as TOML.
@@ -204,6 +211,7 @@ mod tests {
                 groups: vec![group, Group::new("*.bias").weight_decay(0.0)],
                 clip_norm: Some(5.0),
                 ema: Some(0.99),
+                tune: Tuning::File("kernels.json".into()),
                 ..TrainConfig::default()
             };
             config.check().unwrap();

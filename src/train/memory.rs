@@ -2,7 +2,7 @@
 
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::Plan;
+use crate::graph::{Graph, Plan};
 
 /// The bytes that a device offers to a program, where that can be known: the machine's free memory
 /// for the CPU and for GPUs that share it. Discrete GPUs do not say; the driver's refusal is caught
@@ -41,6 +41,27 @@ impl Budget {
     pub(super) fn new(device: &Device, limit: Option<u64>, resident: u64) -> Self {
         let bytes = limit.or_else(|| available(device).map(|free| free + resident));
         Budget { device: device.name(), bytes }
+    }
+
+    /// `graph` compiled with the picked kernels; where only these do not fit, with each op's first.
+    ///
+    /// Errors where the device cannot run it.
+    pub(super) fn compile(&self, device: &Device, graph: &Graph) -> Result<Plan> {
+        match device.plan(graph) {
+            Ok(plan) if self.fits(&plan) => Ok(plan),
+            _ => {
+                let plan = Plan::new(graph, &device.target())?;
+                if self.fits(&plan) && !device.picks().is_empty() {
+                    log::warn!("the picked kernels take too much memory: each op's first is used");
+                }
+                Ok(plan)
+            }
+        }
+    }
+
+    /// Whether the plan alone fits.
+    pub(super) fn fits(&self, plan: &Plan) -> bool {
+        self.bytes.is_none_or(|bytes| plan.memory() <= bytes)
     }
 
     /// The plan for `batch`.

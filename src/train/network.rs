@@ -69,6 +69,15 @@ impl Network {
         &self.device
     }
 
+    /// Measures the kernels of an evaluation, `batch` images at a time, where the device is
+    /// [tuned](Device::tuned) by measuring.
+    ///
+    /// Errors where the network cannot be built for that batch.
+    pub fn tune(&self, batch: usize) -> Result<()> {
+        self.device.tune(&graphs::evaluation(&self.model, batch)?);
+        Ok(())
+    }
+
     /// Loss, top-1 and top-5 on a data set, `batch` images at a time, without dropout and augmentation.
     ///
     /// Errors where data or device fail, or a label is not one of the network's classes.
@@ -194,7 +203,10 @@ fn compiled<'a>(
     use std::collections::hash_map::Entry;
     match programs.entry(batch) {
         Entry::Occupied(entry) => Ok(entry.into_mut()),
-        Entry::Vacant(entry) => Ok(entry.insert(session.compile(&graph()?)?)),
+        Entry::Vacant(entry) => {
+            let plan = session.device().plan(&graph()?)?;
+            Ok(entry.insert(session.load(plan)?))
+        }
     }
 }
 

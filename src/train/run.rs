@@ -3,6 +3,7 @@
 //! | file | content | written |
 //! |---|---|---|
 //! | `config.toml` | the configuration; `gabor train --config` repeats the run | at the start |
+//! | `kernels.json` | the picked kernels of a GPU, where they were not each operation's first | at the start |
 //! | `metrics.jsonl` | a line a step: `step`, `epoch`, `loss`, `top1`, `learning_rate`, `images` | as it goes |
 //! | `weights.safetensors` | the parameters, with what is needed to use them | at the end |
 //! | `curves.png`, `filters.png` | loss and accuracy; the first layer's filters | at the end |
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::io::jsonl::JsonLines;
 use crate::io::{safetensors, write_atomic};
 use crate::nn::Model;
+use crate::tuning::{Cache, Tuning};
 use crate::zoo;
 
 /// What a run came to: the content of `summary.json`.
@@ -55,6 +57,8 @@ pub struct Run {
 
 /// The file of a run's parameters.
 const WEIGHTS: &str = "weights.safetensors";
+/// The file of the kernels that it ran with.
+const KERNELS: &str = "kernels.json";
 
 impl Run {
     /// Opens data and device, compiles the network, and creates the folder.
@@ -72,9 +76,20 @@ impl Run {
         let model = zoo::build(&config.model, source.train.shape(), classes)?;
         let device =
             if config.device == "auto" { Device::auto()? } else { Device::named(&config.device)? };
+        let device = device.tuned(&config.tune, &Cache::user())?;
         let trainer = Trainer::new(&device, model, config.optimizer(), config.options())?;
         let folder = create_folder(folder, &config)?;
-        write_atomic(folder.join("config.toml"), config.to_toml()?.as_bytes())?;
+        // The cache may be another one by the time that the run is repeated.
+        let picks = device.picks();
+        let tune = match picks.is_empty() {
+            true => Tuning::Off,
+            false => {
+                picks.write(folder.join(KERNELS))?;
+                Tuning::File(KERNELS.into())
+            }
+        };
+        let written = TrainConfig { tune, ..config.clone() };
+        write_atomic(folder.join("config.toml"), written.to_toml()?.as_bytes())?;
         let metrics = JsonLines::create(folder.join("metrics.jsonl"))?;
         Ok(Run { config, folder, trainer, source, metrics })
     }

@@ -130,7 +130,9 @@ struct StepUnderWay {
 const DEPTH: usize = 2;
 
 impl Trainer {
-    /// Compiles the training step and creates the parameters.
+    /// Compiles the training step and creates the parameters. On a device that is
+    /// [tuned](Device::tuned) by measuring, the kernels of a step on a whole batch are measured first;
+    /// the smaller batch at an epoch's end takes what is known by then.
     ///
     /// Errors where the network cannot be built, a setting is out of range, or a step does not fit
     /// the device: the message says which batch would.
@@ -157,8 +159,26 @@ impl Trainer {
             applying: None,
             step: 0,
         };
+        trainer.tune()?;
         trainer.prepare(trainer.options.batch)?;
         Ok(trainer)
+    }
+
+    /// Has the step's kernels measured, if the device is to do so. It is done here and never later,
+    /// so that a run's kernels are known before its first step.
+    fn tune(&self) -> Result<()> {
+        let Options { batch, micro_batch, seed, memory, .. } = self.options;
+        let Network { device, model, .. } = &self.network;
+        let graph = match micro_batch.filter(|&m| m < batch) {
+            Some(micro_batch) => graphs::accumulation(model, micro_batch, seed)?,
+            None => graphs::training_step(model, self.optimizer.as_ref(), batch, seed)?,
+        };
+        // A step that does not fit is refused by `prepare`, and not after minutes.
+        let plan = Plan::new(&graph, &device.target());
+        if plan.is_ok_and(|plan| Budget::new(device, memory, 0).fits(&plan)) {
+            device.tune(&graph);
+        }
+        Ok(())
     }
 
     /// The network with its present parameters.
@@ -190,13 +210,13 @@ impl Trainer {
         let programs = programs.into_iter().flatten().chain(&self.applying);
         let resident = programs.map(|p| p.plan().state_memory()).max().unwrap_or(0);
         let Network { device, session, model, .. } = &mut self.network;
-        let (model, target) = (&*model, device.target());
+        let model = &*model;
         let budget = Budget::new(device, self.options.memory, resident);
-        let whole =
-            |n| Ok((Plan::new(&graphs::training_step(model, optimizer, n, seed)?, &target)?, 0));
-        let apply = || Plan::new(&graphs::application(model, optimizer, seed)?, &target);
+        let compile = |graph| budget.compile(device, &graph);
+        let whole = |n| Ok((compile(graphs::training_step(model, optimizer, n, seed)?)?, 0));
+        let apply = || compile(graphs::application(model, optimizer, seed)?);
         let micro = |n| {
-            let plan = Plan::new(&graphs::accumulation(model, n, seed)?, &target)?;
+            let plan = compile(graphs::accumulation(model, n, seed)?)?;
             let beside = apply()?.memory().saturating_sub(plan.state_memory());
             Ok((plan, beside))
         };

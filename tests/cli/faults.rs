@@ -39,6 +39,7 @@ fn settings_out_of_range_are_one_line() {
         (&["--data", "idx:nowhere"], &["nowhere"]),
         (&["--data", "idx:"], &["idx:"]),
         (&["--seed", "x"], &["--seed"]),
+        (&["--tune", "quik"], &["tuning `quik`", "off, cached, quick, full"]),
     ];
     for (arguments, says) in cases {
         // The device comes last, so that a case may name another.
@@ -55,6 +56,9 @@ fn settings_out_of_range_are_one_line() {
     }
     assert_eq!(std::fs::read_dir(path).unwrap().count(), 0, "something was left behind");
     fail(path, &["trian"], &["trian"]);
+    fail(path, &["tune"], &["--model"]);
+    fail(path, &["tune", "--model", "lenet", "--device", "cpu"], &["--device gpu"]);
+    fail(path, &["tune", "--import", "nowhere.json"], &["nowhere.json", "--export"]);
     fail(path, &["summary", "vgg99"], &["vgg99"]);
     fail(path, &["summary", "alexnet", "--input", "3,10,10"], &["conv1", "10, 10"]);
     fail(path, &["summary", "alexnet", "--input", "3,40,40"], &["layer `pool"]);

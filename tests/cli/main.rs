@@ -26,6 +26,8 @@ fn program(arguments: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gabor"));
     command.args(arguments).current_dir(folder);
     command.env_remove("GABOR_DEVICE").env_remove("RUST_BACKTRACE");
+    // What the user's cache holds is no part of a test.
+    command.env("GABOR_CACHE", folder.join("cache"));
     command
 }
 
