@@ -45,8 +45,16 @@ impl CpuStates {
             check_same(name, &self.types[index], initial.ty())?;
             return Ok(index);
         }
-        let mut buffer = vec![0.0; initial.ty().elements()];
-        write(&mut buffer, &initial.tensor());
+        let tensor = initial.tensor();
+        let buffer = match tensor.dtype() {
+            // Without a copy, and zeros take no memory until they are touched.
+            DType::F32 => tensor.into_f32(),
+            DType::U32 => {
+                let mut buffer = vec![0.0; initial.ty().elements()];
+                write(&mut buffer, &tensor);
+                buffer
+            }
+        };
         self.names.insert(name.to_owned(), self.buffers.len());
         self.types.push(initial.ty().clone());
         self.buffers.push(buffer);

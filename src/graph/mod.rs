@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use initial::Initial;
 pub use interpret::{Bindings, interpret};
-pub use plan::{Choose, Home, Plan, PlanStep, PlanValue, Target};
+pub use plan::{Choose, Home, Kind, Plan, PlanStep, PlanValue, Target, Temporary};
 
 use crate::error::{Error, Result};
 use crate::ops::{Emit, Op, Types, Value};

@@ -90,8 +90,40 @@ pub struct Plan {
     pub states: Vec<(PlanValue, Initial)>,
     /// Values to read after a run, by the outputs' names.
     pub outputs: Vec<PlanValue>,
+    /// What the slots are for.
+    pub temporaries: Vec<Temporary>,
     /// The least bytes that any assignment of slots could do with.
     pub slots_lower_bound: u64,
+}
+
+/// What needs memory for a part of a run: a value, with those written over it, or a workspace.
+#[derive(Clone, Debug)]
+pub struct Temporary {
+    /// The name of the value, or of what works in the workspace.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its size.
+    pub bytes: u64,
+    /// The index of the step that writes it,
+    pub first: usize,
+    /// and that of the last step that reads it.
+    pub last: usize,
+    /// Where it is.
+    pub slot: usize,
+}
+
+/// What a temporary is to the training step.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Kind {
+    /// A value of the forward pass, kept for the next layer or the backward pass.
+    Activation,
+    /// A value of the backward pass.
+    Gradient,
+    /// A value that the backward pass is for: it reads it no more.
+    ParameterGradient,
+    /// What a kernel needs for itself.
+    Workspace,
 }
 
 impl Plan {
@@ -151,6 +183,10 @@ struct Planner<'a> {
     /// Where outputs find the values that updated states had before.
     old_states: HashMap<Value, Memory>,
     lifetimes: Vec<Lifetime>,
+    /// Name and kind of each lifetime.
+    named: Vec<(String, Kind)>,
+    /// For each node, whether it computes the gradients of parameters.
+    ends_backward: Vec<bool>,
     inputs: Vec<PlanValue>,
     states: Vec<(PlanValue, Initial)>,
     drafts: Vec<Draft>,
@@ -183,6 +219,8 @@ impl<'a> Planner<'a> {
             memory: HashMap::new(),
             old_states: HashMap::new(),
             lifetimes: vec![],
+            named: vec![],
+            ends_backward: schedule::ends_backward(graph),
             inputs: vec![],
             states: vec![],
             drafts: vec![],
@@ -276,10 +314,12 @@ impl<'a> Planner<'a> {
                 }
             }
         });
-        let steps = steps.collect();
+        let steps: Vec<_> = steps.collect();
+        let temporaries = self.temporaries(&slot_of);
         let plan = Plan {
             steps,
             slots,
+            temporaries,
             inputs: self.inputs,
             states: self.states,
             outputs,
@@ -331,10 +371,14 @@ impl<'a> Planner<'a> {
                 (Some(variant), sizes)
             }
         };
+        let name = || match node.layer.as_str() {
+            "" => node.op.name().to_owned(),
+            layer => format!("{layer}.{}", node.op.name()),
+        };
         let workspace = workspace
             .into_iter()
             .filter(|&bytes| bytes > 0)
-            .map(|bytes| self.lifetime(bytes, position, position))
+            .map(|bytes| self.lifetime(bytes, position, position, (name(), Kind::Workspace)))
             .collect();
         self.drafts.push(Draft::Run { node: index, inputs, outputs, variant, workspace });
         Ok(())
@@ -364,14 +408,39 @@ impl<'a> Planner<'a> {
     }
 
     fn temporary(&mut self, value: Value, position: usize) -> Memory {
-        let bytes = self.graph.value(value).ty.bytes();
+        let info = self.graph.value(value);
+        let kind = match info.origin {
+            Origin::Node { node, .. } if self.ends_backward[node] => Kind::ParameterGradient,
+            Origin::Node { node, .. } if self.graph.nodes()[node].is_backward => Kind::Gradient,
+            _ => Kind::Activation,
+        };
         let last = self.last_use(value, position);
-        Memory::Temporary(self.lifetime(bytes, position, last))
+        let named = (info.name.clone(), kind);
+        Memory::Temporary(self.lifetime(info.ty.bytes(), position, last, named))
     }
 
-    fn lifetime(&mut self, bytes: u64, first: usize, last: usize) -> usize {
+    fn lifetime(&mut self, bytes: u64, first: usize, last: usize, named: (String, Kind)) -> usize {
         self.lifetimes.push(Lifetime { bytes, first, last });
+        self.named.push(named);
         self.lifetimes.len() - 1
+    }
+
+    /// The lifetimes by their names, in steps of the plan.
+    fn temporaries(&self, slot_of: &[usize]) -> Vec<Temporary> {
+        let runs = self.drafts.iter().enumerate();
+        let runs = runs.filter_map(|(i, d)| matches!(d, Draft::Run { .. }).then_some(i));
+        let step_of: Vec<usize> = runs.chain([self.drafts.len().saturating_sub(1)]).collect();
+        let step = |position: usize| step_of[position.min(step_of.len() - 1)];
+        let all = self.lifetimes.iter().zip(&self.named).zip(slot_of);
+        let all = all.map(|((lifetime, (name, kind)), &slot)| Temporary {
+            name: name.clone(),
+            kind: *kind,
+            bytes: lifetime.bytes,
+            first: step(lifetime.first),
+            last: step(lifetime.last),
+            slot,
+        });
+        all.collect()
     }
 
     /// Lets the memory live as long as the value that took it over.
@@ -390,8 +459,9 @@ impl<'a> Planner<'a> {
             if let (Memory::Fixed(Home::State(_)), true) =
                 (self.memory[state], self.updates.contains_key(state))
             {
-                let bytes = self.graph.value(*state).ty.bytes();
-                let old = Memory::Temporary(self.lifetime(bytes, end, end));
+                let info = self.graph.value(*state);
+                let (bytes, named) = (info.ty.bytes(), (info.name.clone(), Kind::Activation));
+                let old = Memory::Temporary(self.lifetime(bytes, end, end, named));
                 self.drafts.push(Draft::Copy { from: self.memory[state], to: old, bytes });
                 self.old_states.insert(*state, old);
             }
