@@ -1,6 +1,8 @@
-//! Which values may share memory: intervals of life, assigned to as few and as small slots as a
-//! greedy pass by size finds (Pisarchyk & Lee, "Efficient Memory Management for Deep Neural Net
-//! Inference", 2020, the `greedy by size` strategy for shared objects).
+//! Which values may share memory: intervals of life, assigned to slots one after another (Pisarchyk &
+//! Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020, the strategies for shared
+//! objects). Which order is best depends on the network, so several are tried.
+
+use std::cmp::Reverse;
 
 /// A piece of memory that is needed from step `first` to step `last`, both included.
 #[derive(Clone, Copy, Debug)]
@@ -10,37 +12,67 @@ pub(super) struct Lifetime {
     pub(super) last: usize,
 }
 
+impl Lifetime {
+    fn overlaps(&self, other: &Lifetime) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
 /// The slot of each lifetime, and the size of each slot.
 pub(super) fn assign(lifetimes: &[Lifetime]) -> (Vec<usize>, Vec<u64>) {
-    let mut by_size: Vec<usize> = (0..lifetimes.len()).collect();
-    by_size.sort_by_key(|&i| (std::cmp::Reverse(lifetimes[i].bytes), lifetimes[i].first));
+    let alive = alive(lifetimes);
+    let breadth = |l: &Lifetime| alive[l.first..=l.last].iter().copied().max();
+    let by = |key: &dyn Fn(&Lifetime) -> [u64; 3]| {
+        let mut order: Vec<usize> = (0..lifetimes.len()).collect();
+        order.sort_by_key(|&i| Reverse(key(&lifetimes[i])));
+        in_order(lifetimes, &order)
+    };
+    let early = |l: &Lifetime| u64::MAX - l.first as u64;
+    let by_size = by(&|l| [l.bytes, early(l), 0]);
+    let by_breadth = by(&|l| [breadth(l).unwrap_or(0), l.bytes, early(l)]);
+    let by_time = by(&|l| [early(l), l.bytes, 0]);
+    let total = |(_, slots): &(_, Vec<u64>)| slots.iter().sum::<u64>();
+    // The first of equals.
+    let better = |best, other| if total(&other) < total(&best) { other } else { best };
+    better(better(by_size, by_breadth), by_time)
+}
+
+/// Puts one lifetime after another into the slot that must grow least for it, and of those into the
+/// smallest; or into a new one, if every free slot would have to grow by all of it.
+fn in_order(lifetimes: &[Lifetime], order: &[usize]) -> (Vec<usize>, Vec<u64>) {
     let mut slot_of = vec![usize::MAX; lifetimes.len()];
     let mut slots: Vec<(u64, Vec<usize>)> = Vec::new();
-    for i in by_size {
-        let overlaps = |&j: &usize| {
-            lifetimes[i].first <= lifetimes[j].last && lifetimes[j].first <= lifetimes[i].last
-        };
-        // Sizes come in falling order, so every slot is large enough: the smallest fits best.
-        let free = (0..slots.len())
-            .filter(|&s| !slots[s].1.iter().any(overlaps))
-            .min_by_key(|&s| slots[s].0);
-        let slot = free.unwrap_or_else(|| {
-            slots.push((lifetimes[i].bytes, Vec::new()));
+    for &i in order {
+        let lifetime = &lifetimes[i];
+        let is_free = |taken: &[usize]| !taken.iter().any(|&j| lifetime.overlaps(&lifetimes[j]));
+        let growth = |size: u64| lifetime.bytes.saturating_sub(size);
+        let fitting = (0..slots.len())
+            .filter(|&s| growth(slots[s].0) < lifetime.bytes && is_free(&slots[s].1))
+            .min_by_key(|&s| (growth(slots[s].0), slots[s].0));
+        let slot = fitting.unwrap_or_else(|| {
+            slots.push((0, Vec::new()));
             slots.len() - 1
         });
+        slots[slot].0 = slots[slot].0.max(lifetime.bytes);
         slots[slot].1.push(i);
         slot_of[i] = slot;
     }
     (slot_of, slots.into_iter().map(|(bytes, _)| bytes).collect())
 }
 
+/// The bytes alive at each step.
+fn alive(lifetimes: &[Lifetime]) -> Vec<u64> {
+    let steps = lifetimes.iter().map(|l| l.last + 1).max().unwrap_or(0);
+    let mut alive = vec![0; steps];
+    for lifetime in lifetimes {
+        alive[lifetime.first..=lifetime.last].iter_mut().for_each(|bytes| *bytes += lifetime.bytes);
+    }
+    alive
+}
+
 /// The most bytes alive at any one step: no assignment can do with less.
 pub(super) fn lower_bound(lifetimes: &[Lifetime]) -> u64 {
-    let steps = lifetimes.iter().map(|l| l.last + 1).max().unwrap_or(0);
-    let alive = |step| {
-        lifetimes.iter().filter(|l| l.first <= step && step <= l.last).map(|l| l.bytes).sum::<u64>()
-    };
-    (0..steps).map(alive).max().unwrap_or(0)
+    alive(lifetimes).into_iter().max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! the ops of the backward pass, [`Plan::new`] turns the whole into steps and buffers for a device.
 
 mod autodiff;
+mod footprint;
 mod initial;
 mod interpret;
 mod liveness;
@@ -13,6 +14,7 @@ mod schedule;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use footprint::Footprint;
 pub use initial::Initial;
 pub use interpret::{Bindings, interpret};
 pub use plan::{Choose, Home, Kind, Plan, PlanStep, PlanValue, Target, Temporary};

@@ -74,6 +74,20 @@ pub enum PlanStep {
     },
 }
 
+impl PlanStep {
+    /// The op with its layer, such as `conv1.conv2d`, and whether it is a part of the backward pass.
+    pub fn label(&self) -> String {
+        match self {
+            PlanStep::Copy { bytes, .. } => format!("copy of {bytes} bytes"),
+            PlanStep::Run { op, layer, is_backward, .. } => {
+                let pass = if *is_backward { ", backward" } else { "" };
+                let dot = if layer.is_empty() { "" } else { "." };
+                format!("{layer}{dot}{}{pass}", op.name())
+            }
+        }
+    }
+}
+
 /// Picks one of the variants that an op offers.
 pub type Choose<'a> = dyn Fn(&dyn Op, Vec<Variant>) -> Result<Variant> + 'a;
 
@@ -124,6 +138,22 @@ pub enum Kind {
     ParameterGradient,
     /// What a kernel needs for itself.
     Workspace,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 4] =
+        [Kind::Activation, Kind::Gradient, Kind::ParameterGradient, Kind::Workspace];
+
+    /// What tables call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Activation => "activations",
+            Kind::Gradient => "gradients of activations",
+            Kind::ParameterGradient => "gradients of parameters",
+            Kind::Workspace => "workspace",
+        }
+    }
 }
 
 impl Plan {
