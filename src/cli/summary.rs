@@ -7,7 +7,7 @@ use clap::Args;
 use super::print_line;
 use super::table::{Table, bytes, short, thousands};
 use crate::error::{Error, Result};
-use crate::graph::{Footprint, Kind, Plan};
+use crate::graph::{Footprint, Kind, Plan, Recompute};
 use crate::nn::Summary;
 use crate::optim::Sgd;
 use crate::train::training_step;
@@ -20,7 +20,7 @@ use crate::zoo;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gabor summary alexnet --batch 128
-  gabor summary resnet-18 --batch 32 --memory --device cpu")]
+  gabor summary resnet-18 --batch 32 --memory --recompute full")]
 pub(super) struct Arguments {
     /// The network.
     model: String,
@@ -39,6 +39,9 @@ pub(super) struct Arguments {
     /// Say what the memory of a training step is spent on.
     #[arg(long)]
     memory: bool,
+    /// Which activations that step computes again in its backward pass: none, cheap or full.
+    #[arg(long, value_name = "WHICH", default_value = "none")]
+    recompute: String,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
@@ -50,6 +53,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     print(&model.summary(arguments.batch)?);
     let sgd = Sgd::new(0.01).momentum(0.9);
     let step = training_step(&model, &sgd, arguments.batch, 0)?;
+    let step = Recompute::named(&arguments.recompute)?.apply(step);
     let plan = Plan::new(&step, &device.target())?;
     print_line(&format!(
         "training with batch {} on {}: {} ({} of it parameters and momenta)",

@@ -113,7 +113,8 @@ impl CpuProgram {
             states: &mut states.buffers,
             state_of: &self.states,
         };
-        self.plan.steps.iter().for_each(|step| memory.step(step));
+        // From within the thread pool, so that it is called once and not by every op.
+        rayon::scope(|_| self.plan.steps.iter().for_each(|step| memory.step(step)));
         let outputs = self
             .plan
             .outputs
@@ -133,7 +134,7 @@ pub(crate) fn find_input(plan: &Plan, name: &str) -> Result<usize> {
 
 /// Errors unless `tensor` is of the type that `name` has.
 pub(crate) fn check_type(kind: &str, name: &str, ty: &TensorType, tensor: &Tensor) -> Result<()> {
-    if tensor.ty() == *ty {
+    if tensor.shape() == &ty.shape && tensor.dtype() == ty.dtype {
         return Ok(());
     }
     Err(Error::Usage(format!("{kind} `{name}` is {ty}, was given {}", tensor.ty())))

@@ -9,6 +9,7 @@ mod initial;
 mod interpret;
 mod liveness;
 mod plan;
+mod recompute;
 mod schedule;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ pub use footprint::Footprint;
 pub use initial::Initial;
 pub use interpret::{Bindings, interpret};
 pub use plan::{Choose, Home, Kind, Plan, PlanStep, PlanValue, Target, Temporary};
+pub use recompute::{Recompute, recompute};
 
 use crate::error::{Error, Result};
 use crate::ops::{Emit, Op, Types, Value};

@@ -11,7 +11,7 @@ use super::network::{Evaluation, Network, check_labels, lend};
 use crate::data::{Loader, LoaderConfig, Source};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::Plan;
+use crate::graph::{Plan, Recompute};
 use crate::nn::Model;
 use crate::optim::{Optimizer, Schedule, Scheduler, check_learning_rate};
 use crate::session::{Pending, Program, Session};
@@ -31,6 +31,8 @@ pub struct Options {
     pub schedule: Schedule,
     /// Ends the run after this many steps.
     pub max_steps: Option<u64>,
+    /// Which activations are computed again in the backward pass, for less memory.
+    pub recompute: Recompute,
     /// The most bytes that a step may take; without it what the device is known to offer.
     pub memory: Option<u64>,
 }
@@ -44,6 +46,7 @@ impl Default for Options {
             seed: 0,
             schedule: Schedule::Constant,
             max_steps: None,
+            recompute: Recompute::None,
             memory: None,
         }
     }
@@ -192,11 +195,15 @@ impl Trainer {
         let Network { device, session, model, .. } = &mut self.network;
         let (model, target) = (&*model, device.target());
         let budget = Budget::new(device, self.options.memory, resident);
-        let whole =
-            |n| Ok((Plan::new(&graphs::training_step(model, optimizer, n, seed)?, &target)?, 0));
+        let recompute = self.options.recompute;
+        let whole = |n| {
+            let step = graphs::training_step(model, optimizer, n, seed)?;
+            Ok((Plan::new(&recompute.apply(step), &target)?, 0))
+        };
         let apply = || Plan::new(&graphs::application(model, optimizer, seed)?, &target);
         let micro = |n| {
-            let plan = Plan::new(&graphs::accumulation(model, n, seed)?, &target)?;
+            let step = graphs::accumulation(model, n, seed)?;
+            let plan = Plan::new(&recompute.apply(step), &target)?;
             let beside = apply()?.memory().saturating_sub(plan.state_memory());
             Ok((plan, beside))
         };
