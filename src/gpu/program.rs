@@ -24,9 +24,10 @@ enum Command {
         bind_group: wgpu::BindGroup,
         grid: [u32; 3],
     },
+    /// From and to these bytes of these buffers.
     Copy {
-        from: wgpu::Buffer,
-        to: wgpu::Buffer,
+        from: (wgpu::Buffer, u64),
+        to: (wgpu::Buffer, u64),
         bytes: u64,
     },
     /// Hands over what has been encoded so far, so that no submission outlasts a watchdog.
@@ -67,12 +68,12 @@ impl GpuProgram {
         let storage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
-        let slots: Vec<_> = plan
-            .slots
-            .iter()
-            .enumerate()
-            .map(|(i, &bytes)| engine.buffer(&format!("slot {i}"), bytes, storage, false))
+        let buffers = plan.buffers.iter().enumerate();
+        let buffers: Vec<_> = buffers
+            .map(|(i, &bytes)| engine.buffer(&format!("slots {i}"), bytes, storage, false))
             .collect();
+        // Each slot's buffer; where in it the slot starts, the plan knows.
+        let slots: Vec<_> = plan.slots.iter().map(|slot| buffers[slot.buffer].clone()).collect();
         let inputs: Vec<_> = plan
             .inputs
             .iter()
@@ -90,7 +91,7 @@ impl GpuProgram {
             Home::Input(i) => &inputs[i],
             Home::State(i) => &states[i],
         };
-        let commands = Recorder::new(engine, &plan, &slots, &buffer)?.record()?;
+        let commands = Recorder::new(engine, &plan, &buffer)?.record()?;
         let outputs = plan.outputs.iter().map(|v| buffer(v.home).clone()).collect();
         let (input_offsets, input_bytes) = offsets(plan.inputs.iter().map(|v| &v.ty));
         let (output_offsets, output_bytes) = offsets(plan.outputs.iter().map(|v| &v.ty));
@@ -125,7 +126,8 @@ impl GpuProgram {
             self.outputs.iter().zip(&self.plan.outputs).zip(&self.output_offsets)
         {
             let bytes = value.ty.bytes();
-            encoder.copy_buffer_to_buffer(buffer, 0, staging.buffer(), offset, bytes);
+            let start = self.plan.start(value.home);
+            encoder.copy_buffer_to_buffer(buffer, start, staging.buffer(), offset, bytes);
         }
         let submission = self.engine.submit(encoder.finish());
         staging.map(submission.clone());
@@ -183,8 +185,8 @@ impl GpuProgram {
         let mut rest = &self.commands[..];
         while let Some(command) = rest.first() {
             match command {
-                Command::Copy { from, to, bytes } => {
-                    encoder.copy_buffer_to_buffer(from, 0, to, 0, *bytes);
+                Command::Copy { from: (from, from_start), to: (to, to_start), bytes } => {
+                    encoder.copy_buffer_to_buffer(from, *from_start, to, *to_start, *bytes);
                     rest = &rest[1..];
                 }
                 Command::Submit => {
@@ -252,7 +254,6 @@ impl Drop for GpuPending {
 struct Recorder<'a, F> {
     engine: &'a GpuEngine,
     plan: &'a Plan,
-    slots: &'a [wgpu::Buffer],
     buffer: &'a F,
     params: wgpu::Buffer,
     params_bytes: Vec<u8>,
@@ -260,12 +261,7 @@ struct Recorder<'a, F> {
 }
 
 impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
-    fn new(
-        engine: &'a GpuEngine,
-        plan: &'a Plan,
-        slots: &'a [wgpu::Buffer],
-        buffer: &'a F,
-    ) -> Result<Self> {
+    fn new(engine: &'a GpuEngine, plan: &'a Plan, buffer: &'a F) -> Result<Self> {
         let variants = plan.steps.iter().filter_map(|step| match step {
             PlanStep::Run { variant, .. } => variant.as_ref(),
             PlanStep::Copy { .. } => None,
@@ -276,7 +272,7 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         let params = engine.buffer("params", bytes, usage, false);
         engine.check()?;
         let params_bytes = Vec::with_capacity(bytes as usize);
-        Ok(Recorder { engine, plan, slots, buffer, params, params_bytes, dispatches: 0 })
+        Ok(Recorder { engine, plan, buffer, params, params_bytes, dispatches: 0 })
     }
 
     fn record(mut self) -> Result<Vec<Command>> {
@@ -285,8 +281,8 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         for step in &self.plan.steps {
             match step {
                 PlanStep::Copy { from, to, bytes } => commands.push(Command::Copy {
-                    from: (self.buffer)(*from).clone(),
-                    to: (self.buffer)(*to).clone(),
+                    from: ((self.buffer)(*from).clone(), self.plan.start(*from)),
+                    to: ((self.buffer)(*to).clone(), self.plan.start(*to)),
                     bytes: bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT),
                 }),
                 PlanStep::Run { op, types, inputs, outputs, variant, workspace, layer, .. } => {
@@ -339,18 +335,13 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
             let types = operands.types;
             let found = match binding.operand {
                 Operand::Workspace(i) => {
-                    let slot = operands.workspace.get(i).map(|&slot| &self.slots[slot]);
-                    slot.zip(variant.workspace.get(i))
+                    let home = operands.workspace.get(i).map(|&slot| Home::Slot(slot));
+                    home.zip(variant.workspace.get(i))
                 }
-                Operand::Input(i) => {
-                    operands.inputs.get(i).map(|&home| (self.buffer)(home)).zip(types.inputs.get(i))
-                }
-                Operand::Output(i) => {
-                    let buffer = operands.outputs.get(i).map(|&home| (self.buffer)(home));
-                    buffer.zip(types.outputs.get(i))
-                }
+                Operand::Input(i) => operands.inputs.get(i).copied().zip(types.inputs.get(i)),
+                Operand::Output(i) => operands.outputs.get(i).copied().zip(types.outputs.get(i)),
             };
-            let (buffer, ty) = found.ok_or_else(|| {
+            let (home, ty) = found.ok_or_else(|| {
                 fault(format!("`{name}` is bound to {:?}, which there is not", binding.operand))
             })?;
             let range = binding.range.clone().unwrap_or(0..ty.elements());
@@ -364,8 +355,8 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
             entries.push(wgpu::BindGroupEntry {
                 binding: *index,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset,
+                    buffer: (self.buffer)(home),
+                    offset: self.plan.start(home) + offset,
                     size: std::num::NonZeroU64::new(size),
                 }),
             });

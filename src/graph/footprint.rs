@@ -1,6 +1,6 @@
 //! What a plan's memory is spent on, at the step where it needs most.
 
-use super::{Kind, Plan, PlanStep, Temporary};
+use super::{Kind, Plan, PlanStep, Slot};
 
 /// The memory of a plan, in bytes. [`Plan::footprint`] makes it.
 #[derive(Clone, Debug)]
@@ -16,14 +16,14 @@ pub struct Footprint {
     pub optimizer: u64,
     /// Values written before each run.
     pub inputs: u64,
-    /// The slots' bytes, of which at the worst step some lie idle.
+    /// The bytes of the slots' buffers, of which at the worst step some lie idle.
     pub slots: u64,
     /// The step at which most is alive.
     pub step: usize,
     /// The op of that step, with its layer.
     pub op: String,
     /// What is alive there, largest first.
-    pub alive: Vec<Temporary>,
+    pub alive: Vec<Slot>,
 }
 
 impl Footprint {
@@ -32,7 +32,7 @@ impl Footprint {
         self.peak as f64 / self.lower_bound as f64
     }
 
-    /// The slots' bytes over what is alive at the worst step: the ratio without what is always there.
+    /// The bytes of the slots' buffers over what is alive at the worst step: the ratio without what is always there.
     pub fn slot_ratio(&self) -> f64 {
         self.slots as f64 / self.alive.iter().map(|t| t.bytes).sum::<u64>() as f64
     }
@@ -47,17 +47,17 @@ impl Plan {
     /// What the memory is spent on.
     pub fn footprint(&self) -> Footprint {
         let mut alive = vec![0; self.steps.len().max(1)];
-        for t in &self.temporaries {
+        for t in &self.slots {
             alive[t.first..=t.last].iter_mut().for_each(|bytes| *bytes += t.bytes);
         }
         let most = alive.iter().copied().max().unwrap_or(0);
         let step = alive.iter().position(|&bytes| bytes == most).unwrap_or(0);
-        let there = |t: &&Temporary| (t.first..=t.last).contains(&step);
-        let mut alive: Vec<_> = self.temporaries.iter().filter(there).cloned().collect();
+        let there = |t: &&Slot| (t.first..=t.last).contains(&step);
+        let mut alive: Vec<_> = self.slots.iter().filter(there).cloned().collect();
         alive.sort_by_key(|t| std::cmp::Reverse(t.bytes));
         let parameters = self.states.iter().zip(self.states_read());
         let parameters = parameters.filter(|(_, read)| *read).map(|((v, _), _)| v.ty.bytes()).sum();
-        let slots = self.slots.iter().sum();
+        let slots = self.buffers.iter().sum();
         Footprint {
             peak: self.memory(),
             lower_bound: self.memory() - slots + self.slots_lower_bound,

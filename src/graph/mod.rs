@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use footprint::Footprint;
 pub use initial::Initial;
 pub use interpret::{Bindings, interpret};
-pub use plan::{Choose, Home, Kind, Plan, PlanStep, PlanValue, Target, Temporary};
+pub use plan::{Choose, Home, Kind, Plan, PlanStep, PlanValue, Slot, Target};
 pub use recompute::{Recompute, recompute};
 
 use crate::error::{Error, Result};

@@ -120,7 +120,7 @@ struct ForwardPass<'a> {
 }
 
 /// How many bytes may be moved for each byte that is not kept; so many operations count as a byte.
-const CHEAP: u64 = 8;
+const CHEAP: u64 = 16;
 const FLOPS_PER_BYTE: u64 = 10;
 
 impl<'a> ForwardPass<'a> {
@@ -150,9 +150,7 @@ impl<'a> ForwardPass<'a> {
             let own = cost.bytes_read + cost.bytes_written + cost.flops / FLOPS_PER_BYTE;
             let before: u64 = node.inputs.iter().filter_map(|v| price.get(v)).sum();
             let saved = self.saved_bytes(node);
-            let cheap =
-                std::env::var("GABOR_CHEAP").ok().and_then(|s| s.parse().ok()).unwrap_or(CHEAP);
-            let is_cheap = own + before <= cheap * saved;
+            let is_cheap = own + before <= CHEAP * saved;
             if saved > 0 && !is_cheap {
                 kept.extend(self.saved_of(node));
             }
