@@ -88,6 +88,11 @@ impl Stream {
         Stream { key: key(seed), stream, block: 0, words: [0; 4], used: 4 }
     }
 
+    /// The same sequence from its word `4 block` on.
+    pub fn from_block(&self, block: u32) -> Self {
+        Stream { block, used: 4, ..self.clone() }
+    }
+
     /// The next word. The sequence repeats after 2^34 words.
     pub fn word(&mut self) -> u32 {
         if self.used == 4 {
@@ -137,6 +142,17 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sequence_can_be_entered_at_any_block() {
+        let mut whole = Stream::new(5, [1, 2, 3]);
+        let words: Vec<_> = (0..40).map(|_| whole.word()).collect();
+        for block in 0..10 {
+            let mut later = whole.from_block(block);
+            let words = &words[4 * block as usize..];
+            assert!(words.iter().all(|&word| word == later.word()), "block {block}");
+        }
+    }
 
     #[test]
     fn published_vectors() {

@@ -7,7 +7,7 @@ use clap::Args;
 use super::print_line;
 use super::table::{Table, bytes, short, thousands};
 use crate::error::{Error, Result};
-use crate::graph::Plan;
+use crate::graph::{Footprint, Kind, Plan, Recompute};
 use crate::nn::Summary;
 use crate::optim::Sgd;
 use crate::train::training_step;
@@ -18,7 +18,9 @@ use crate::zoo;
 /// The last columns are the numbers of weights that the layer would have if its filters were not
 /// shared between places, and if each of its outputs were connected to each of its inputs.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: gabor summary alexnet --batch 128")]
+#[command(after_help = "Examples:
+  gabor summary alexnet --batch 128
+  gabor summary resnet-18 --batch 32 --memory --recompute full")]
 pub(super) struct Arguments {
     /// The network.
     model: String,
@@ -34,6 +36,12 @@ pub(super) struct Arguments {
     /// What would train it, for the memory that it needs: auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
     #[arg(long, default_value = "auto")]
     device: String,
+    /// Say what the memory of a training step is spent on.
+    #[arg(long)]
+    memory: bool,
+    /// Which activations that step computes again in its backward pass: none, cheap or full.
+    #[arg(long, value_name = "WHICH", default_value = "none")]
+    recompute: String,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
@@ -45,6 +53,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     print(&model.summary(arguments.batch)?);
     let sgd = Sgd::new(0.01).momentum(0.9);
     let step = training_step(&model, &sgd, arguments.batch, 0)?;
+    let step = Recompute::named(&arguments.recompute)?.apply(step);
     let plan = Plan::new(&step, &device.target())?;
     print_line(&format!(
         "training with batch {} on {}: {} ({} of it parameters and momenta)",
@@ -53,7 +62,43 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         bytes(plan.memory()),
         bytes(plan.state_memory()),
     ));
+    if arguments.memory {
+        print_memory(&plan.footprint());
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// As many of the largest values as fit a screen.
+const LARGEST: usize = 12;
+
+fn print_memory(footprint: &Footprint) {
+    print_line(&format!(
+        "\npeak {}, liveness lower bound {}, ratio {:.3}; of slots alone {:.3}",
+        bytes(footprint.peak),
+        bytes(footprint.lower_bound),
+        footprint.ratio(),
+        footprint.slot_ratio(),
+    ));
+    print_line(&format!("most is alive at step {}: {}", footprint.step, footprint.op));
+    let mut table = Table::new(["there", "bytes"]);
+    let alive = Kind::ALL.map(|kind| (kind.name(), footprint.of(kind)));
+    let idle = footprint.peak - footprint.lower_bound;
+    let fixed = [
+        ("parameters", footprint.parameters),
+        ("optimizer state and running statistics", footprint.optimizer),
+        ("inputs", footprint.inputs),
+    ];
+    for (name, size) in fixed.into_iter().chain(alive).chain([("slots without a use", idle)]) {
+        table.row([name.to_owned(), bytes(size)]);
+    }
+    table.print();
+    print_line("");
+    let mut table = Table::new(["alive there", "what", "steps", "bytes"]);
+    for t in footprint.alive.iter().take(LARGEST) {
+        let steps = format!("{} to {}", t.first, t.last);
+        table.row([t.name.clone(), t.kind.name().to_owned(), steps, bytes(t.bytes)]);
+    }
+    table.print();
 }
 
 fn parse_input(text: &str) -> Result<[usize; 3]> {

@@ -11,6 +11,7 @@ use clap::Args;
 use super::progress::Progress;
 use super::{print_json, print_line};
 use crate::error::{Error, Result};
+use crate::graph::Recompute;
 use crate::optim::Method;
 use crate::train::{Event, Run, TrainConfig};
 use crate::tuning::Tuning;
@@ -47,6 +48,10 @@ pub(super) struct Arguments {
     /// Images at a time on the device, where a whole batch does not fit.
     #[arg(long, value_name = "IMAGES", allow_negative_numbers = true)]
     micro_batch: Option<usize>,
+    /// Compute activations again in the backward pass, for less memory: none, cheap (where it takes
+    /// little time) or full (one more forward pass at most).
+    #[arg(long, value_name = "WHICH")]
+    recompute: Option<String>,
     /// sgd, adam, adamw, rmsprop, adagrad, adadelta, lion or lars.
     #[arg(long, value_name = "NAME")]
     optimizer: Option<String>,
@@ -125,6 +130,9 @@ impl Arguments {
         config.clip_value = self.clip_value.or(config.clip_value);
         config.ema = self.ema.or(config.ema);
         config.max_steps = self.max_steps.or(config.max_steps);
+        if let Some(which) = &self.recompute {
+            config.recompute = Recompute::named(which)?;
+        }
         config.micro_batch = self.micro_batch.or(config.micro_batch);
         config.augment &= !self.no_augment;
         Ok(config)

@@ -1,9 +1,10 @@
 //! The CPU engine: runs a plan on all cores, one step after another.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::graph::{Home, Initial, Plan, PlanStep};
+use crate::graph::{Home, Initial, Plan, PlanStep, Slot};
 use crate::ops::{CpuTensors, as_u32, as_u32_mut};
 use crate::tensor::{DType, Tensor, TensorType};
 
@@ -45,8 +46,16 @@ impl CpuStates {
             check_same(name, &self.types[index], initial.ty())?;
             return Ok(index);
         }
-        let mut buffer = vec![0.0; initial.ty().elements()];
-        write(&mut buffer, &initial.tensor());
+        let tensor = initial.tensor();
+        let buffer = match tensor.dtype() {
+            // Without a copy, and zeros take no memory until they are touched.
+            DType::F32 => tensor.into_f32(),
+            DType::U32 => {
+                let mut buffer = vec![0.0; initial.ty().elements()];
+                write(&mut buffer, &tensor);
+                buffer
+            }
+        };
         self.names.insert(name.to_owned(), self.buffers.len());
         self.types.push(initial.ty().clone());
         self.buffers.push(buffer);
@@ -58,7 +67,8 @@ impl CpuStates {
 #[derive(Debug)]
 pub(crate) struct CpuProgram {
     plan: Plan,
-    slots: Vec<Vec<f32>>,
+    /// Those that the plan's slots lie in.
+    buffers: Vec<Vec<f32>>,
     inputs: Vec<Vec<f32>>,
     is_written: Vec<bool>,
     /// For each of the plan's states, its index in the session.
@@ -71,7 +81,7 @@ impl CpuProgram {
         let indices: Result<Vec<_>> =
             plan.states.iter().map(|(value, initial)| states.adopt(&value.name, initial)).collect();
         Ok(CpuProgram {
-            slots: plan.slots.iter().map(|&bytes| vec![0.0; bytes.div_ceil(4) as usize]).collect(),
+            buffers: plan.buffers.iter().map(|&b| vec![0.0; b.div_ceil(4) as usize]).collect(),
             inputs: plan.inputs.iter().map(|v| vec![0.0; v.ty.elements()]).collect(),
             is_written: vec![false; plan.inputs.len()],
             states: indices?,
@@ -100,12 +110,14 @@ impl CpuProgram {
             return Err(Error::Usage(format!("input `{name}` was never given")));
         }
         let mut memory = Memory {
-            slots: &mut self.slots,
+            slots: &self.plan.slots,
+            buffers: &mut self.buffers,
             inputs: &mut self.inputs,
             states: &mut states.buffers,
             state_of: &self.states,
         };
-        self.plan.steps.iter().for_each(|step| memory.step(step));
+        // From within the thread pool, so that it is called once and not by every op.
+        rayon::scope(|_| self.plan.steps.iter().for_each(|step| memory.step(step)));
         let outputs = self
             .plan
             .outputs
@@ -125,7 +137,7 @@ pub(crate) fn find_input(plan: &Plan, name: &str) -> Result<usize> {
 
 /// Errors unless `tensor` is of the type that `name` has.
 pub(crate) fn check_type(kind: &str, name: &str, ty: &TensorType, tensor: &Tensor) -> Result<()> {
-    if tensor.ty() == *ty {
+    if tensor.shape() == &ty.shape && tensor.dtype() == ty.dtype {
         return Ok(());
     }
     Err(Error::Usage(format!("{kind} `{name}` is {ty}, was given {}", tensor.ty())))
@@ -141,7 +153,8 @@ pub(crate) fn check_same(name: &str, kept: &TensorType, wanted: &TensorType) -> 
 
 /// Everything that steps read and write.
 struct Memory<'a> {
-    slots: &'a mut [Vec<f32>],
+    slots: &'a [Slot],
+    buffers: &'a mut [Vec<f32>],
     inputs: &'a mut [Vec<f32>],
     states: &'a mut [Vec<f32>],
     state_of: &'a [usize],
@@ -164,16 +177,31 @@ fn places<'a, T: Default>(
 }
 
 impl Memory<'_> {
+    /// What lies at `home`, and what follows it.
     fn get(&self, home: Home) -> &[f32] {
         match home {
-            Home::Slot(i) => &self.slots[i],
+            Home::Slot(i) => &self.buffers[self.slots[i].buffer][self.start(home)..],
             Home::Input(i) => &self.inputs[i],
             Home::State(i) => &self.states[self.state_of[i]],
         }
     }
 
-    /// Takes a buffer out, so that the others can be read while it is written. It comes back with
-    /// [`Memory::put`].
+    /// The element of its buffer at which `home` starts.
+    fn start(&self, home: Home) -> usize {
+        match home {
+            Home::Slot(i) => (self.slots[i].offset / 4) as usize,
+            Home::Input(_) | Home::State(_) => 0,
+        }
+    }
+
+    /// The elements of its buffer that are a slot's.
+    fn elements(&self, slot: usize) -> Range<usize> {
+        let Slot { offset, bytes, .. } = self.slots[slot];
+        (offset / 4) as usize..((offset + bytes) / 4) as usize
+    }
+
+    /// Takes the buffer of `home` out, so that the others can be read while it is written. It comes back
+    /// with [`Memory::put`]. Nothing else in it is needed meanwhile: no two slots of a step share one.
     fn take(&mut self, home: Home) -> Vec<f32> {
         std::mem::take(self.place(home))
     }
@@ -184,7 +212,7 @@ impl Memory<'_> {
 
     fn place(&mut self, home: Home) -> &mut Vec<f32> {
         match home {
-            Home::Slot(i) => &mut self.slots[i],
+            Home::Slot(i) => &mut self.buffers[self.slots[i].buffer],
             Home::Input(i) => &mut self.inputs[i],
             Home::State(i) => &mut self.states[self.state_of[i]],
         }
@@ -194,8 +222,8 @@ impl Memory<'_> {
         match step {
             PlanStep::Copy { from, to, bytes } => {
                 let elements = (bytes / 4) as usize;
-                let mut target = self.take(*to);
-                target[..elements].copy_from_slice(&self.get(*from)[..elements]);
+                let (mut target, start) = (self.take(*to), self.start(*to));
+                target[start..][..elements].copy_from_slice(&self.get(*from)[..elements]);
                 self.put(*to, target);
             }
             PlanStep::Run { op, types, inputs, outputs, workspace, .. } => {
@@ -204,8 +232,12 @@ impl Memory<'_> {
                 for (buffer, &home) in taken.iter_mut().zip(outputs) {
                     *buffer = self.take(home);
                 }
-                let mut scratch =
-                    workspace.first().map(|&slot| self.take(Home::Slot(slot))).unwrap_or_default();
+                let scratch_home = workspace.first().map(|&slot| Home::Slot(slot));
+                let mut scratch = scratch_home.map(|home| self.take(home)).unwrap_or_default();
+                let scratch_range = match workspace.first() {
+                    Some(&slot) => self.elements(slot),
+                    None => 0..0,
+                };
                 let (mut few, mut many) = Default::default();
                 let reads = places::<&[f32]>(inputs.len(), &mut few, &mut many);
                 for ((read, home), ty) in reads.iter_mut().zip(inputs).zip(&types.inputs) {
@@ -215,22 +247,21 @@ impl Memory<'_> {
                 }
                 let (mut few, mut many) = Default::default();
                 let writes = places::<&mut [f32]>(outputs.len(), &mut few, &mut many);
-                for ((write, buffer), ty) in
-                    writes.iter_mut().zip(taken.iter_mut()).zip(&types.outputs)
-                {
-                    *write = &mut buffer[..ty.elements()];
+                let places = taken.iter_mut().zip(outputs).zip(&types.outputs);
+                for (write, ((buffer, &home), ty)) in writes.iter_mut().zip(places) {
+                    *write = &mut buffer[self.start(home)..][..ty.elements()];
                 }
                 op.cpu(&mut CpuTensors {
                     types,
                     inputs: reads,
                     outputs: writes,
-                    scratch: &mut scratch,
+                    scratch: &mut scratch[scratch_range],
                 });
                 for (buffer, &home) in taken.iter_mut().zip(outputs) {
                     self.put(home, std::mem::take(buffer));
                 }
-                if let Some(&slot) = workspace.first() {
-                    self.put(Home::Slot(slot), scratch);
+                if let Some(home) = scratch_home {
+                    self.put(home, scratch);
                 }
             }
         }

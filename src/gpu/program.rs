@@ -26,9 +26,10 @@ enum Command {
         bind_group: wgpu::BindGroup,
         grid: [u32; 3],
     },
+    /// From and to these bytes of these buffers.
     Copy {
-        from: wgpu::Buffer,
-        to: wgpu::Buffer,
+        from: (wgpu::Buffer, u64),
+        to: (wgpu::Buffer, u64),
         bytes: u64,
     },
     CopyTexels(TexelCopy),
@@ -70,12 +71,12 @@ impl GpuProgram {
         let storage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
-        let slots: Vec<_> = plan
-            .slots
-            .iter()
-            .enumerate()
-            .map(|(i, &bytes)| engine.buffer(&format!("slot {i}"), bytes, storage, false))
+        let buffers = plan.buffers.iter().enumerate();
+        let buffers: Vec<_> = buffers
+            .map(|(i, &bytes)| engine.buffer(&format!("slots {i}"), bytes, storage, false))
             .collect();
+        // Each slot's buffer; where in it the slot starts, the plan knows.
+        let slots: Vec<_> = plan.slots.iter().map(|slot| buffers[slot.buffer].clone()).collect();
         let inputs: Vec<_> = plan
             .inputs
             .iter()
@@ -93,7 +94,7 @@ impl GpuProgram {
             Home::Input(i) => &inputs[i],
             Home::State(i) => &states[i],
         };
-        let commands = Recorder::new(engine, &plan, &slots, &buffer)?.record()?;
+        let commands = Recorder::new(engine, &plan, &buffer)?.record()?;
         let outputs = plan.outputs.iter().map(|v| buffer(v.home).clone()).collect();
         let (input_offsets, input_bytes) = offsets(plan.inputs.iter().map(|v| &v.ty));
         let (output_offsets, output_bytes) = offsets(plan.outputs.iter().map(|v| &v.ty));
@@ -128,7 +129,8 @@ impl GpuProgram {
             self.outputs.iter().zip(&self.plan.outputs).zip(&self.output_offsets)
         {
             let bytes = value.ty.bytes();
-            encoder.copy_buffer_to_buffer(buffer, 0, staging.buffer(), offset, bytes);
+            let start = self.plan.start(value.home);
+            encoder.copy_buffer_to_buffer(buffer, start, staging.buffer(), offset, bytes);
         }
         let submission = self.engine.submit(encoder.finish());
         staging.map(submission.clone());
@@ -186,8 +188,8 @@ impl GpuProgram {
         let mut rest = &self.commands[..];
         while let Some(command) = rest.first() {
             match command {
-                Command::Copy { from, to, bytes } => {
-                    encoder.copy_buffer_to_buffer(from, 0, to, 0, *bytes);
+                Command::Copy { from: (from, from_start), to: (to, to_start), bytes } => {
+                    encoder.copy_buffer_to_buffer(from, *from_start, to, *to_start, *bytes);
                     rest = &rest[1..];
                 }
                 Command::CopyTexels(copy) => {
@@ -259,7 +261,6 @@ impl Drop for GpuPending {
 struct Recorder<'a, F> {
     engine: &'a GpuEngine,
     plan: &'a Plan,
-    slots: &'a [wgpu::Buffer],
     buffer: &'a F,
     params: wgpu::Buffer,
     params_bytes: Vec<u8>,
@@ -268,12 +269,7 @@ struct Recorder<'a, F> {
 }
 
 impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
-    fn new(
-        engine: &'a GpuEngine,
-        plan: &'a Plan,
-        slots: &'a [wgpu::Buffer],
-        buffer: &'a F,
-    ) -> Result<Self> {
+    fn new(engine: &'a GpuEngine, plan: &'a Plan, buffer: &'a F) -> Result<Self> {
         let variants = plan.steps.iter().filter_map(|step| match step {
             PlanStep::Run { variant, .. } => variant.as_ref(),
             PlanStep::Copy { .. } => None,
@@ -286,7 +282,7 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         let params_bytes = Vec::with_capacity(bytes as usize);
         let texels = Texels::default();
         let mut recorder =
-            Recorder { engine, plan, slots, buffer, params, params_bytes, texels, dispatches: 0 };
+            Recorder { engine, plan, buffer, params, params_bytes, texels, dispatches: 0 };
         recorder.reserve_texels()?;
         Ok(recorder)
     }
@@ -314,8 +310,8 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         for step in &self.plan.steps {
             match step {
                 PlanStep::Copy { from, to, bytes } => commands.push(Command::Copy {
-                    from: (self.buffer)(*from).clone(),
-                    to: (self.buffer)(*to).clone(),
+                    from: ((self.buffer)(*from).clone(), self.plan.start(*from)),
+                    to: ((self.buffer)(*to).clone(), self.plan.start(*to)),
                     bytes: bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT),
                 }),
                 PlanStep::Run { op, types, inputs, outputs, variant, workspace, layer, .. } => {
@@ -368,18 +364,13 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
             let types = operands.types;
             let found = match binding.operand {
                 Operand::Workspace(i) => {
-                    let slot = operands.workspace.get(i).map(|&slot| &self.slots[slot]);
-                    slot.zip(variant.workspace.get(i))
+                    let home = operands.workspace.get(i).map(|&slot| Home::Slot(slot));
+                    home.zip(variant.workspace.get(i))
                 }
-                Operand::Input(i) => {
-                    operands.inputs.get(i).map(|&home| (self.buffer)(home)).zip(types.inputs.get(i))
-                }
-                Operand::Output(i) => {
-                    let buffer = operands.outputs.get(i).map(|&home| (self.buffer)(home));
-                    buffer.zip(types.outputs.get(i))
-                }
+                Operand::Input(i) => operands.inputs.get(i).copied().zip(types.inputs.get(i)),
+                Operand::Output(i) => operands.outputs.get(i).copied().zip(types.outputs.get(i)),
             };
-            let (buffer, ty) = found.ok_or_else(|| {
+            let (home, ty) = found.ok_or_else(|| {
                 fault(format!("`{name}` is bound to {:?}, which there is not", binding.operand))
             })?;
             let range = binding.range.clone().unwrap_or(0..ty.elements());
@@ -394,6 +385,7 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
             if texels.is_some() != (*usage == Use::Texels) {
                 return Err(fault(format!("`{name}` is a texture, or bound as one, but not both")));
             }
+            let (buffer, offset) = ((self.buffer)(home), self.plan.start(home) + offset);
             if let Some((_, place)) = texels {
                 let (copy, view) = self.texels.copy(self.engine, place, buffer, offset, size);
                 commands.push(Command::CopyTexels(copy));

@@ -4,18 +4,22 @@
 //! the ops of the backward pass, [`Plan::new`] turns the whole into steps and buffers for a device.
 
 mod autodiff;
+mod footprint;
 mod initial;
 mod interpret;
 mod liveness;
 mod plan;
+mod recompute;
 mod schedule;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use footprint::Footprint;
 pub use initial::Initial;
 pub use interpret::{Bindings, interpret};
-pub use plan::{Choose, Home, Plan, PlanStep, PlanValue, Target};
+pub use plan::{Choose, Home, Kind, Plan, PlanStep, PlanValue, Slot, Target};
+pub use recompute::{Recompute, recompute};
 
 use crate::error::{Error, Result};
 use crate::ops::{Emit, Op, Types, Value};

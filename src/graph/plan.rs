@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::liveness::{self, Lifetime};
+use super::liveness::{self, Lifetime, Place};
 use super::{Graph, Initial, Origin, schedule};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Variant};
@@ -26,7 +26,7 @@ pub enum Home {
     State(usize),
     /// The plan's input of this index.
     Input(usize),
-    /// A slot that other values use at other times.
+    /// The plan's slot of this index.
     Slot(usize),
 }
 
@@ -74,6 +74,20 @@ pub enum PlanStep {
     },
 }
 
+impl PlanStep {
+    /// The op with its layer, such as `conv1.conv2d`, and whether it is a part of the backward pass.
+    pub fn label(&self) -> String {
+        match self {
+            PlanStep::Copy { bytes, .. } => format!("copy of {bytes} bytes"),
+            PlanStep::Run { op, layer, is_backward, .. } => {
+                let pass = if *is_backward { ", backward" } else { "" };
+                let dot = if layer.is_empty() { "" } else { "." };
+                format!("{layer}{dot}{}{pass}", op.name())
+            }
+        }
+    }
+}
+
 /// Picks one of the variants that an op offers.
 pub type Choose<'a> = dyn Fn(&dyn Op, &Types, Vec<Variant>) -> Result<Variant> + 'a;
 
@@ -82,16 +96,67 @@ pub type Choose<'a> = dyn Fn(&dyn Op, &Types, Vec<Variant>) -> Result<Variant> +
 pub struct Plan {
     /// The steps, in order.
     pub steps: Vec<PlanStep>,
-    /// The bytes of each slot.
-    pub slots: Vec<u64>,
+    /// The bytes of each buffer that slots lie in.
+    pub buffers: Vec<u64>,
+    /// The places of what is computed on the way.
+    pub slots: Vec<Slot>,
     /// Values written before each run.
     pub inputs: Vec<PlanValue>,
     /// Values kept between runs, with what they start from.
     pub states: Vec<(PlanValue, Initial)>,
     /// Values to read after a run, by the outputs' names.
     pub outputs: Vec<PlanValue>,
-    /// The least bytes that any assignment of slots could do with.
+    /// The least bytes that any placement of the slots could do with.
     pub slots_lower_bound: u64,
+}
+
+/// Memory for a part of a run: that of a value, with those written over it, or of a workspace. Others
+/// are there at other times. What one step uses lies in different buffers.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// The buffer that it lies in,
+    pub buffer: usize,
+    /// after this many bytes, a multiple of 256.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The index of the step that writes it,
+    pub first: usize,
+    /// and that of the last step that reads it.
+    pub last: usize,
+    /// The name of the value, or of what works in the workspace.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Kind {
+    /// A value of the forward pass, kept for the next layer or the backward pass.
+    Activation,
+    /// A value of the backward pass.
+    Gradient,
+    /// A value that the backward pass is for: it reads it no more.
+    ParameterGradient,
+    /// What a kernel needs for itself.
+    Workspace,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 4] =
+        [Kind::Activation, Kind::Gradient, Kind::ParameterGradient, Kind::Workspace];
+
+    /// What tables call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Activation => "activations",
+            Kind::Gradient => "gradients of activations",
+            Kind::ParameterGradient => "gradients of parameters",
+            Kind::Workspace => "workspace",
+        }
+    }
 }
 
 impl Plan {
@@ -111,10 +176,18 @@ impl Plan {
         Planner::new(graph).plan(target, choose)
     }
 
-    /// The bytes of all buffers: slots, inputs and states.
+    /// The bytes of everything: buffers of slots, inputs and states.
     pub fn memory(&self) -> u64 {
         let inputs: u64 = self.inputs.iter().map(|v| v.ty.bytes()).sum();
-        self.slots.iter().sum::<u64>() + inputs + self.state_memory()
+        self.buffers.iter().sum::<u64>() + inputs + self.state_memory()
+    }
+
+    /// Where in its buffer a value starts, in bytes.
+    pub fn start(&self, home: Home) -> u64 {
+        match home {
+            Home::Slot(i) => self.slots[i].offset,
+            Home::State(_) | Home::Input(_) => 0,
+        }
     }
 
     /// The bytes of the states.
@@ -151,6 +224,10 @@ struct Planner<'a> {
     /// Where outputs find the values that updated states had before.
     old_states: HashMap<Value, Memory>,
     lifetimes: Vec<Lifetime>,
+    /// Name and kind of each lifetime.
+    named: Vec<(String, Kind)>,
+    /// For each node, whether it computes the gradients of parameters.
+    ends_backward: Vec<bool>,
     inputs: Vec<PlanValue>,
     states: Vec<(PlanValue, Initial)>,
     drafts: Vec<Draft>,
@@ -183,6 +260,8 @@ impl<'a> Planner<'a> {
             memory: HashMap::new(),
             old_states: HashMap::new(),
             lifetimes: vec![],
+            named: vec![],
+            ends_backward: schedule::ends_backward(graph),
             inputs: vec![],
             states: vec![],
             drafts: vec![],
@@ -247,10 +326,10 @@ impl<'a> Planner<'a> {
             self.draft(position, target, choose)?;
         }
         self.copy_updates_home();
-        let (slot_of, slots) = liveness::assign(&self.lifetimes);
+        let (places, buffers) = liveness::assign(&self.lifetimes);
         let home = |memory: &Memory| match *memory {
             Memory::Fixed(home) => home,
-            Memory::Temporary(lifetime) => Home::Slot(slot_of[lifetime]),
+            Memory::Temporary(lifetime) => Home::Slot(lifetime),
         };
         let outputs = self.graph.outputs().iter().map(|(name, v)| PlanValue {
             ty: self.graph.value(*v).ty.clone(),
@@ -270,16 +349,17 @@ impl<'a> Planner<'a> {
                     inputs: inputs.iter().map(home).collect(),
                     outputs: outputs.iter().map(home).collect(),
                     variant: variant.clone(),
-                    workspace: workspace.iter().map(|&w| slot_of[w]).collect(),
+                    workspace: workspace.clone(),
                     layer: node.layer.clone(),
                     is_backward: node.is_backward,
                 }
             }
         });
-        let steps = steps.collect();
+        let steps: Vec<_> = steps.collect();
         let plan = Plan {
             steps,
-            slots,
+            slots: self.slots(&places),
+            buffers,
             inputs: self.inputs,
             states: self.states,
             outputs,
@@ -294,6 +374,9 @@ impl<'a> Planner<'a> {
         let index = self.order[position];
         let node = &graph.nodes()[index];
         let mut inputs: Vec<_> = node.inputs.iter().map(|v| self.memory[v]).collect();
+        for memory in &inputs {
+            self.is_used(*memory, position);
+        }
         let mut outputs = Vec::with_capacity(node.outputs.len());
         for (o, &value) in node.outputs.iter().enumerate() {
             let overwritten = node.op.in_place().iter().find(|&&(_, out)| out == o).map(|p| p.0);
@@ -331,10 +414,14 @@ impl<'a> Planner<'a> {
                 (Some(variant), sizes)
             }
         };
+        let name = || match node.layer.as_str() {
+            "" => node.op.name().to_owned(),
+            layer => format!("{layer}.{}", node.op.name()),
+        };
         let workspace = workspace
             .into_iter()
             .filter(|&bytes| bytes > 0)
-            .map(|bytes| self.lifetime(bytes, position, position))
+            .map(|bytes| self.lifetime(bytes, position, position, (name(), Kind::Workspace)))
             .collect();
         self.drafts.push(Draft::Run { node: index, inputs, outputs, variant, workspace });
         Ok(())
@@ -364,14 +451,50 @@ impl<'a> Planner<'a> {
     }
 
     fn temporary(&mut self, value: Value, position: usize) -> Memory {
-        let bytes = self.graph.value(value).ty.bytes();
+        let info = self.graph.value(value);
+        let kind = match info.origin {
+            Origin::Node { node, .. } if self.ends_backward[node] => Kind::ParameterGradient,
+            Origin::Node { node, .. } if self.graph.nodes()[node].is_backward => Kind::Gradient,
+            _ => Kind::Activation,
+        };
         let last = self.last_use(value, position);
-        Memory::Temporary(self.lifetime(bytes, position, last))
+        let named = (info.name.clone(), kind);
+        Memory::Temporary(self.lifetime(info.ty.bytes(), position, last, named))
     }
 
-    fn lifetime(&mut self, bytes: u64, first: usize, last: usize) -> usize {
-        self.lifetimes.push(Lifetime { bytes, first, last });
+    fn lifetime(&mut self, bytes: u64, first: usize, last: usize, named: (String, Kind)) -> usize {
+        self.lifetimes.push(Lifetime { bytes, first, last, used: vec![first] });
+        self.named.push(named);
         self.lifetimes.len() - 1
+    }
+
+    /// Notes that the step at this position uses the memory.
+    fn is_used(&mut self, memory: Memory, position: usize) {
+        if let Memory::Temporary(lifetime) = memory {
+            let used = &mut self.lifetimes[lifetime].used;
+            if used.last() != Some(&position) {
+                used.push(position);
+            }
+        }
+    }
+
+    /// The lifetimes by their names and places, in steps of the plan.
+    fn slots(&self, places: &[Place]) -> Vec<Slot> {
+        let runs = self.drafts.iter().enumerate();
+        let runs = runs.filter_map(|(i, d)| matches!(d, Draft::Run { .. }).then_some(i));
+        let step_of: Vec<usize> = runs.chain([self.drafts.len().saturating_sub(1)]).collect();
+        let step = |position: usize| step_of[position.min(step_of.len() - 1)];
+        let all = self.lifetimes.iter().zip(&self.named).zip(places);
+        let all = all.map(|((lifetime, (name, kind)), place)| Slot {
+            buffer: place.buffer,
+            offset: place.offset,
+            bytes: lifetime.bytes,
+            first: step(lifetime.first),
+            last: step(lifetime.last),
+            name: name.clone(),
+            kind: *kind,
+        });
+        all.collect()
     }
 
     /// Lets the memory live as long as the value that took it over.
@@ -390,8 +513,9 @@ impl<'a> Planner<'a> {
             if let (Memory::Fixed(Home::State(_)), true) =
                 (self.memory[state], self.updates.contains_key(state))
             {
-                let bytes = self.graph.value(*state).ty.bytes();
-                let old = Memory::Temporary(self.lifetime(bytes, end, end));
+                let info = self.graph.value(*state);
+                let (bytes, named) = (info.ty.bytes(), (info.name.clone(), Kind::Activation));
+                let old = Memory::Temporary(self.lifetime(bytes, end, end, named));
                 self.drafts.push(Draft::Copy { from: self.memory[state], to: old, bytes });
                 self.old_states.insert(*state, old);
             }
@@ -414,7 +538,7 @@ impl Plan {
         let Target::Gpu(adapter) = target else { return Ok(()) };
         let values = self.inputs.iter().chain(self.states.iter().map(|(v, _)| v));
         let named = values.map(|v| (v.name.as_str(), v.ty.bytes()));
-        let slots = self.slots.iter().map(|&bytes| ("the largest activation", bytes));
+        let slots = self.buffers.iter().map(|&bytes| ("the largest activation", bytes));
         match named.chain(slots).find(|&(_, bytes)| bytes > adapter.max_buffer_bytes) {
             None => Ok(()),
             Some((name, needed)) => Err(Error::Memory {

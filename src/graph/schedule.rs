@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::{Graph, Origin};
 use crate::ops::Value;
 
-/// The nodes that outputs and updates need, in the graph's order, but for updates of states: they
-/// run as soon as nobody needs the old state any more, so that gradients die young.
+/// The nodes that outputs and updates need, in the graph's order, but for two kinds that run as soon
+/// as they can, so that activations and gradients die young: gradients of parameters, and updates of
+/// states, which can run when nobody needs the old state any more.
 pub(super) fn order(graph: &Graph) -> Vec<usize> {
     let needed = needed(graph);
     let mut readers: HashMap<Value, usize> = HashMap::new();
@@ -16,12 +17,14 @@ pub(super) fn order(graph: &Graph) -> Vec<usize> {
         }
     }
     let overwritten: HashMap<usize, Vec<Value>> = overwritten_states(graph, &needed);
+    let ends_backward = ends_backward(graph);
 
     let mut order = Vec::with_capacity(needed.len());
     let mut done = HashSet::new();
-    let mut pending: Vec<usize> = Vec::new();
     let mut in_order: Vec<usize> = needed.into_iter().collect();
     in_order.sort_unstable();
+    let (mut pending, in_order): (Vec<usize>, Vec<usize>) =
+        in_order.into_iter().partition(|n| overwritten.contains_key(n) || ends_backward[*n]);
 
     let mut emit = |n: usize, done: &mut HashSet<usize>, readers: &mut HashMap<Value, usize>| {
         order.push(n);
@@ -32,10 +35,12 @@ pub(super) fn order(graph: &Graph) -> Vec<usize> {
             }
         }
     };
-    for n in in_order {
-        if overwritten.contains_key(&n) {
-            pending.push(n);
-        } else {
+    let can_run = |n: usize, done: &HashSet<usize>, readers: &HashMap<Value, usize>| {
+        producers(graph, n).all(|p| done.contains(&p))
+            && overwritten.get(&n).is_none_or(|old| old.iter().all(|state| readers[state] == 1))
+    };
+    for n in std::iter::once(None).chain(in_order.into_iter().map(Some)) {
+        if let Some(n) = n {
             // A reader of the new state must find it updated; and so must another update.
             let first_before =
                 |pending: &[usize], n| pending.iter().position(|&u| feeds(graph, u, n));
@@ -47,13 +52,11 @@ pub(super) fn order(graph: &Graph) -> Vec<usize> {
             }
             emit(n, &mut done, &mut readers);
         }
-        while let Some(i) = pending.iter().position(|u| {
-            producers(graph, *u).all(|p| done.contains(&p))
-                && overwritten[u].iter().all(|state| readers[state] == 1)
-        }) {
+        while let Some(i) = pending.iter().position(|&n| can_run(n, &done, &readers)) {
             emit(pending.remove(i), &mut done, &mut readers);
         }
     }
+    // What is left has no order but the graph's, such as updates that need each other's old states.
     for n in pending {
         emit(n, &mut done, &mut readers);
     }
@@ -73,6 +76,15 @@ fn needed(graph: &Graph) -> HashSet<usize> {
         }
     }
     needed
+}
+
+/// For each node, whether it ends the backward pass: its results, gradients of parameters, are read by
+/// no other node of it.
+pub(super) fn ends_backward(graph: &Graph) -> Vec<bool> {
+    let readers = graph.nodes().iter().filter(|node| node.is_backward);
+    let read: HashSet<Value> = readers.flat_map(|node| node.inputs.iter().copied()).collect();
+    let is_end = |outputs: &[Value]| !outputs.iter().any(|v| read.contains(v));
+    graph.nodes().iter().map(|node| node.is_backward && is_end(&node.outputs)).collect()
 }
 
 /// For each node that updates states in place, those states.

@@ -152,9 +152,9 @@ impl Init {
             Init::Zeros => vec![0.0; elements],
             Init::Ones => vec![1.0; elements],
             Init::Constant(value) => vec![value; elements],
-            Init::Normal(deviation) => normal(&mut stream, elements, deviation),
+            Init::Normal(deviation) => normal(&stream, elements, deviation),
             Init::Gaussian { mean, deviation } => {
-                let mut values = normal(&mut stream, elements, deviation);
+                let mut values = normal(&stream, elements, deviation);
                 values.iter_mut().for_each(|x| *x += mean);
                 values
             }
@@ -163,28 +163,22 @@ impl Init {
                 let mut draw = || mean + deviation * truncated(&mut stream, bounds);
                 (0..elements).map(|_| draw().clamp(low, high)).collect()
             }
-            Init::Uniform(bound) => uniform(&mut stream, elements, bound),
+            Init::Uniform(bound) => uniform(&stream, elements, bound),
             Init::Between { low, high } => {
                 (0..elements).map(|_| low + (high - low) * stream.uniform()).collect()
             }
-            Init::Kaiming => normal(&mut stream, elements, (2.0 / fan_in as f32).sqrt()),
+            Init::Kaiming => normal(&stream, elements, (2.0 / fan_in as f32).sqrt()),
             Init::KaimingUniform { fan, gain } => {
-                uniform(&mut stream, elements, gain * (3.0 / of(fan)).sqrt())
+                uniform(&stream, elements, gain * (3.0 / of(fan)).sqrt())
             }
-            Init::KaimingNormal { fan, gain } => {
-                normal(&mut stream, elements, gain / of(fan).sqrt())
-            }
-            Init::Xavier => uniform(&mut stream, elements, (6.0 / fans).sqrt()),
-            Init::XavierUniform { gain } => {
-                uniform(&mut stream, elements, gain * (6.0 / fans).sqrt())
-            }
-            Init::XavierNormal { gain } => {
-                normal(&mut stream, elements, gain * (2.0 / fans).sqrt())
-            }
-            Init::FanIn => uniform(&mut stream, elements, 1.0 / (fan_in as f32).sqrt()),
+            Init::KaimingNormal { fan, gain } => normal(&stream, elements, gain / of(fan).sqrt()),
+            Init::Xavier => uniform(&stream, elements, (6.0 / fans).sqrt()),
+            Init::XavierUniform { gain } => uniform(&stream, elements, gain * (6.0 / fans).sqrt()),
+            Init::XavierNormal { gain } => normal(&stream, elements, gain * (2.0 / fans).sqrt()),
+            Init::FanIn => uniform(&stream, elements, 1.0 / (fan_in as f32).sqrt()),
             Init::Orthogonal { gain } => {
                 let rows = ty.dims().first().copied().unwrap_or(1).max(1);
-                orthogonal(&mut stream, rows, elements / rows, gain)
+                orthogonal(&stream, rows, elements / rows, gain)
             }
         };
         // There are as many values as elements, so the fallback is never taken.
@@ -226,17 +220,35 @@ impl Init {
     }
 }
 
-fn normal(stream: &mut Stream, elements: usize, deviation: f32) -> Vec<f32> {
-    let mut values = Vec::with_capacity(elements + 1);
-    while values.len() < elements {
-        values.extend(normal_pair(stream.word(), stream.word()).map(|x| deviation * x));
-    }
-    values.truncate(elements);
+/// Elements that one thread draws at a time, a whole number of blocks.
+const PART: usize = 4096;
+
+/// Values from the start of a sequence, of which each takes one word; on all cores.
+fn drawn(
+    stream: &Stream,
+    elements: usize,
+    draw: impl Fn(&mut Stream, &mut [f32]) + Sync,
+) -> Vec<f32> {
+    let mut values = vec![0.0; elements];
+    values.par_chunks_mut(PART).enumerate().for_each(|(i, part)| {
+        draw(&mut stream.from_block((i * PART / 4) as u32), part);
+    });
     values
 }
 
-fn uniform(stream: &mut Stream, elements: usize, bound: f32) -> Vec<f32> {
-    (0..elements).map(|_| bound * stream.signed()).collect()
+fn normal(stream: &Stream, elements: usize, deviation: f32) -> Vec<f32> {
+    drawn(stream, elements, |stream, part| {
+        for pair in part.chunks_mut(2) {
+            let drawn = normal_pair(stream.word(), stream.word());
+            pair.iter_mut().zip(drawn).for_each(|(value, x)| *value = deviation * x);
+        }
+    })
+}
+
+fn uniform(stream: &Stream, elements: usize, bound: f32) -> Vec<f32> {
+    drawn(stream, elements, |stream, part| {
+        part.iter_mut().for_each(|value| *value = bound * stream.signed());
+    })
 }
 
 /// A standard normal value between the bounds, by rejection: from the normal distribution itself
@@ -261,7 +273,7 @@ fn truncated(stream: &mut Stream, (low, high): (f32, f32)) -> f32 {
 /// A random matrix `[rows, columns]` with `rows` (or `columns`, if fewer) orthogonal vectors of length
 /// `gain`: normal ones, made orthonormal one after another in double precision (Gram and Schmidt), which
 /// is the QR decomposition whose R has a positive diagonal.
-fn orthogonal(stream: &mut Stream, rows: usize, columns: usize, gain: f32) -> Vec<f32> {
+fn orthogonal(stream: &Stream, rows: usize, columns: usize, gain: f32) -> Vec<f32> {
     /// Vectors that are taken out of all later ones at a time.
     const BLOCK: usize = 8;
     let (count, length) = (rows.min(columns), rows.max(columns));
@@ -411,6 +423,18 @@ mod tests {
         let filters = Init::Orthogonal { gain: 1.0 }.tensor(&ty, (12, 16), 2, "w");
         let norm: f32 = filters.as_f32().unwrap()[..12].iter().map(|x| x * x).sum();
         assert!((norm - 1.0).abs() < 1e-6);
+    }
+
+    /// Whatever the number of threads, the values are those of one sequence.
+    #[test]
+    fn parts_continue_the_sequence() {
+        let mut stream = Stream::new(9, [1; 3]);
+        let parallel = normal(&stream, 3 * PART + 5, 2.0);
+        for pair in parallel.chunks(2) {
+            let [first, second] = normal_pair(stream.word(), stream.word());
+            assert_eq!(pair[0], 2.0 * first);
+            assert!(pair.get(1).is_none_or(|&x| x == 2.0 * second));
+        }
     }
 
     #[test]

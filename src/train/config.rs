@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Options;
 use crate::error::{Error, Result};
+use crate::graph::Recompute;
 use crate::optim::{Clip, Ema, Group, Method, Optimizer, Schedule};
 use crate::tuning::Tuning;
 
@@ -26,6 +27,9 @@ pub struct TrainConfig {
     /// Images at a time on the device, where a whole batch does not fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<usize>,
+    /// Which activations are computed again in the backward pass, for less memory.
+    #[serde(skip_serializing_if = "is_default")]
+    pub recompute: Recompute,
     /// The learning rate before the schedule.
     pub learning_rate: f32,
     /// The share of the last step that each step keeps, with `sgd`, `rmsprop` and `lars`.
@@ -61,6 +65,10 @@ pub struct TrainConfig {
     pub groups: Vec<Group>,
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Default for TrainConfig {
     /// The main job: AlexNet's layers on the embedded digits.
     fn default() -> Self {
@@ -71,6 +79,7 @@ impl Default for TrainConfig {
             max_steps: None,
             batch: 64,
             micro_batch: None,
+            recompute: Recompute::None,
             learning_rate: 0.02,
             momentum: 0.9,
             weight_decay: 5e-4,
@@ -166,6 +175,7 @@ impl TrainConfig {
             seed: self.seed,
             schedule: self.schedule.clone(),
             max_steps: self.max_steps,
+            recompute: self.recompute,
             memory: None,
         }
     }
@@ -212,6 +222,7 @@ mod tests {
                 clip_norm: Some(5.0),
                 ema: Some(0.99),
                 tune: Tuning::File("kernels.json".into()),
+                recompute: Recompute::Full,
                 ..TrainConfig::default()
             };
             config.check().unwrap();

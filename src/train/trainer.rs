@@ -11,7 +11,7 @@ use super::network::{Evaluation, Network, check_labels, lend};
 use crate::data::{Loader, LoaderConfig, Source};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::Plan;
+use crate::graph::{Plan, Recompute};
 use crate::nn::Model;
 use crate::optim::{Optimizer, Schedule, Scheduler, check_learning_rate};
 use crate::session::{Pending, Program, Session};
@@ -31,6 +31,8 @@ pub struct Options {
     pub schedule: Schedule,
     /// Ends the run after this many steps.
     pub max_steps: Option<u64>,
+    /// Which activations are computed again in the backward pass, for less memory.
+    pub recompute: Recompute,
     /// The most bytes that a step may take; without it what the device is known to offer.
     pub memory: Option<u64>,
 }
@@ -44,6 +46,7 @@ impl Default for Options {
             seed: 0,
             schedule: Schedule::Constant,
             max_steps: None,
+            recompute: Recompute::None,
             memory: None,
         }
     }
@@ -212,11 +215,16 @@ impl Trainer {
         let Network { device, session, model, .. } = &mut self.network;
         let model = &*model;
         let budget = Budget::new(device, self.options.memory, resident);
+        let recompute = self.options.recompute;
         let compile = |graph| budget.compile(device, &graph);
-        let whole = |n| Ok((compile(graphs::training_step(model, optimizer, n, seed)?)?, 0));
+        let whole = |n| {
+            let step = graphs::training_step(model, optimizer, n, seed)?;
+            Ok((compile(recompute.apply(step))?, 0))
+        };
         let apply = || compile(graphs::application(model, optimizer, seed)?);
         let micro = |n| {
-            let plan = compile(graphs::accumulation(model, n, seed)?)?;
+            let step = graphs::accumulation(model, n, seed)?;
+            let plan = compile(recompute.apply(step))?;
             let beside = apply()?.memory().saturating_sub(plan.state_memory());
             Ok((plan, beside))
         };

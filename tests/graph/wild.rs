@@ -136,7 +136,7 @@ impl Wild {
 }
 
 fn check_wild(device: &Device, seeds: std::ops::Range<u64>) {
-    let (mut slots, mut pieces, mut copies, mut nodes) = (0, 0, 0, 0);
+    let (mut buffers, mut pieces, mut copies, mut nodes) = (0, 0, 0, 0);
     let mut failures = vec![];
     for seed in seeds.clone() {
         let wild = Wild::new(seed);
@@ -147,7 +147,7 @@ fn check_wild(device: &Device, seeds: std::ops::Range<u64>) {
             continue;
         }
         let plan = Plan::new(&wild.graph, &device.target()).unwrap();
-        slots += plan.slots.len();
+        buffers += plan.buffers.len();
         copies += plan.steps.iter().filter(|s| matches!(s, PlanStep::Copy { .. })).count();
         nodes += plan.steps.len();
         // What needs memory: results, and the kernels' workspace.
@@ -160,12 +160,12 @@ fn check_wild(device: &Device, seeds: std::ops::Range<u64>) {
             })
             .sum::<usize>();
     }
-    println!("{nodes} steps, {copies} of them copies, in {slots} slots");
+    println!("{nodes} steps, {copies} of them copies, in {buffers} buffers");
     let count = failures.len();
     failures.truncate(8);
     assert!(count == 0, "{count} of {seeds:?}:\n{}", failures.join("\n"));
     // The sample must exercise what it is for.
-    assert!(slots * 2 < pieces && copies > 0, "no memory is shared, or nothing is copied");
+    assert!(buffers * 2 < pieces && copies > 0, "no memory is shared, or nothing is copied");
 }
 
 #[test]
