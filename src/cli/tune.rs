@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     /// gpu, gpu:NUMBER or gpu:NAME; see `gabor devices`.
     #[arg(long, default_value = "gpu")]
     device: String,
-    /// Spend 20 seconds at most, on the most expensive operations first.
+    /// Begin no further operation after 20 seconds; the most expensive come first.
     #[arg(long)]
     quick: bool,
     /// Add the picks of this file to the cache first.

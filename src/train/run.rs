@@ -3,7 +3,7 @@
 //! | file | content | written |
 //! |---|---|---|
 //! | `config.toml` | the configuration; `gabor train --config` repeats the run | at the start |
-//! | `kernels.json` | the picked kernels of a GPU, where they were not each operation's first | at the start |
+//! | `kernels.json` | the picks that decide a GPU's kernels, where there are any | at the start |
 //! | `metrics.jsonl` | a line a step: `step`, `epoch`, `loss`, `top1`, `learning_rate`, `images` | as it goes |
 //! | `weights.safetensors` | the parameters, with what is needed to use them | at the end |
 //! | `curves.png`, `filters.png` | loss and accuracy; the first layer's filters | at the end |

@@ -26,8 +26,8 @@ pub enum Tuning {
     Off,
     /// What earlier tuning left in the cache; else the best guess. Nothing is measured.
     Cached,
-    /// As `Cached`, and what is missing there is measured, in 20 s at most, the most expensive ops
-    /// first.
+    /// As `Cached`, and what is missing there is measured, the most expensive ops first, until 20 s
+    /// are over.
     Quick,
     /// As `Quick`, but longer and without an end: what was only measured quickly counts as missing.
     Full,

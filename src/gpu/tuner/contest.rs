@@ -13,7 +13,8 @@ use crate::tuning::{Dropped, Key, Pick};
 /// How much time is spent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
-    /// Seconds that one kernel's measured runs take, if three are not longer.
+    /// Seconds that one kernel's measured runs take, if three are not longer. A run that is very long
+    /// is not repeated.
     pub(super) kernel: f64,
     /// Seconds after which no further kernel of an op is tried, once two have been.
     pub(super) op: f64,
@@ -45,6 +46,11 @@ impl Effort {
         oracle: 300_000_000,
         is_thorough: true,
     };
+
+    /// Whether a run of this many seconds is too long to be repeated.
+    fn is_long(&self, seconds: f64) -> bool {
+        seconds * *RUNS.start() as f64 > self.op
+    }
 }
 
 /// The least number of runs that count, and the largest.
@@ -210,7 +216,10 @@ impl Trial {
             }
         }
         self.whole.check(engine, kernel)?;
-        let mut clock = self.clock(engine, kernel)?;
+        let (mut clock, once) = self.clock(engine, kernel)?;
+        if self.effort.is_long(once) {
+            return Ok(once);
+        }
         let fastest = times.iter().map(|t| t.1).fold(f64::INFINITY, f64::min);
         let (start, mut seconds) = (Instant::now(), vec![]);
         while seconds.len() < *RUNS.start()
@@ -224,17 +233,20 @@ impl Trial {
         Ok(median(seconds))
     }
 
-    /// A kernel after its first run, repeated so that the clock's grain does not count.
-    fn clock(&self, engine: &GpuEngine, kernel: &str) -> Result<Clock> {
+    /// A kernel after its first run, repeated so that the clock's grain does not count, and the
+    /// seconds that it took once.
+    fn clock(&self, engine: &GpuEngine, kernel: &str) -> Result<(Clock, f64)> {
         let mut clock = self.whole.load(engine, kernel, 1)?;
-        clock.seconds()?;
-        let once = clock.seconds()?;
+        let mut once = clock.seconds()?;
+        if !self.effort.is_long(once) {
+            once = clock.seconds()?;
+        }
         if once < self.effort.grain {
             let repeats = (self.effort.grain / once.max(1e-9)).ceil().min(MOST_REPEATS);
             clock = self.whole.load(engine, kernel, repeats as usize)?;
             clock.seconds()?;
         }
-        Ok(clock)
+        Ok((clock, once))
     }
 
     /// The medians of two kernels that run in turn.
@@ -244,7 +256,12 @@ impl Trial {
         first: &'a str,
         second: &'a str,
     ) -> Result<Vec<(&'a str, f64)>> {
-        let mut clocks = [self.clock(engine, first)?, self.clock(engine, second)?];
+        let (first_clock, first_once) = self.clock(engine, first)?;
+        let (second_clock, second_once) = self.clock(engine, second)?;
+        if self.effort.is_long(first_once.max(second_once)) {
+            return Ok(vec![(first, first_once), (second, second_once)]);
+        }
+        let mut clocks = [first_clock, second_clock];
         let mut seconds = [vec![], vec![]];
         let start = Instant::now();
         while seconds[0].len() < *RUNS.start()
