@@ -4,8 +4,11 @@
 //! then 2.
 
 mod bench;
+mod demo;
 mod devices;
 mod eval;
+mod explain;
+mod filters;
 mod op;
 mod predict;
 mod progress;
@@ -37,6 +40,9 @@ enum Command {
     Devices(devices::Arguments),
     Bench(bench::Arguments),
     Op(op::Arguments),
+    Filters(filters::Arguments),
+    Demo(demo::Arguments),
+    Explain(explain::Arguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -58,6 +64,9 @@ pub fn main() -> ExitCode {
         Command::Devices(arguments) => devices::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Op(arguments) => op::run(arguments),
+        Command::Filters(arguments) => filters::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Explain(arguments) => explain::run(arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -13,6 +13,7 @@ mod schedule;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use autodiff::Rule;
 pub use initial::Initial;
 pub use interpret::{Bindings, interpret};
 pub use plan::{Choose, Home, Plan, PlanStep, PlanValue, Target};
