@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("train", "data device error graph io kernel nn ops optim session tensor viz zoo"),
     ("bench", "device error graph kernel nn ops optim session tensor tolerance train zoo"),
     ("explain", "data device error graph io nn ops session tensor train viz"),
-    ("lecture", "device error graph ops philox session tensor tolerance viz"),
+    ("lecture", "device error graph ops philox session tensor viz"),
     ("prelude", "data device error nn optim tensor train"),
     (
         "cli",

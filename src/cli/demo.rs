@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// Wait for Enter after each step.
     #[arg(long)]
     pause: bool,
-    /// Columns that no line goes beyond, 40 or more.
+    /// Columns that no line goes beyond, 50 or more.
     #[arg(long, default_value_t = 80)]
     width: usize,
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME; see `gabor devices`.

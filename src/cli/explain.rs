@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     run: PathBuf,
     /// A PNG or JPEG file; it is resized to what the network takes.
     image: PathBuf,
-    /// The folder to write; what is in it is replaced.
+    /// The folder to write; files of the same names are replaced.
     #[arg(long, value_name = "DIR", default_value = "explained")]
     out: PathBuf,
     /// The class to ask about, by name or number; without it the one that the network tells.

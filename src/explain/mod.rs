@@ -24,7 +24,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Origin};
 use crate::nn::{Forward, Mode, Model};
-use crate::ops::pool::{AvgPool2d, MaxPool2d};
+use crate::ops::pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
 use crate::ops::softmax::Softmax;
 use crate::ops::{Op, Value};
 use crate::session::{Outputs, Program, Session};
@@ -119,11 +119,7 @@ impl Built {
                 continue;
             }
             let is_pool = match info.origin {
-                Origin::Node { node, .. } => {
-                    let op: &dyn Op = self.graph.nodes()[node].op.as_ref();
-                    op.downcast_ref::<MaxPool2d>().is_some()
-                        || op.downcast_ref::<AvgPool2d>().is_some()
-                }
+                Origin::Node { node, .. } => pools(self.graph.nodes()[node].op.as_ref()),
                 _ => false,
             };
             let field = fields.get(&layer.output).copied().flatten();
@@ -145,6 +141,13 @@ impl Built {
         let ty = self.graph.value(value).ty.clone();
         Ok((value, self.graph.input(SEED, ty)?))
     }
+}
+
+fn pools(op: &dyn Op) -> bool {
+    op.downcast_ref::<MaxPool2d>().is_some()
+        || op.downcast_ref::<AvgPool2d>().is_some()
+        || op.downcast_ref::<AdaptiveAvgPool2d>().is_some()
+        || op.downcast_ref::<AdaptiveMaxPool2d>().is_some()
 }
 
 fn unknown_layer<'a>(name: &str, layers: impl Iterator<Item = &'a MapLayer>) -> Error {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 pub struct Style {
     /// Whether to mark with the terminal's colours; else with brackets.
     pub colour: bool,
-    /// Columns that no line goes beyond, 40 or more.
+    /// Columns that no line goes beyond, 50 or more.
     pub width: usize,
 }
 
@@ -34,8 +34,8 @@ impl Style {
     /// Errors where the width is too small for any demonstration.
     pub(super) fn check(self) -> Result<()> {
         match self.width {
-            40.. => Ok(()),
-            width => Err(Error::setting("width", width, "give 40 columns or more")),
+            50.. => Ok(()),
+            width => Err(Error::setting("width", width, "give 50 columns or more")),
         }
     }
 

@@ -87,7 +87,7 @@ mod tests {
             assert_eq!(&buffer, sheet.as_raw(), "{i}");
         }
         assert!(sheets[1] != sheets[19], "the scale is that of the whole film");
-        assert_eq!(sheets[19], super::filters::sheet(&frames[19]).unwrap());
+        assert_eq!(sheets[19], filters::sheet(&frames[19]).unwrap());
         assert_eq!(image::open(&path).unwrap().into_rgb8(), sheets[0]);
     }
 

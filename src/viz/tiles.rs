@@ -41,12 +41,14 @@ impl Tile {
 /// # Errors
 /// [`Error::Usage`] where there is no tile, a picture is empty, or the sheet would be longer than 8000 pixels.
 pub fn sheet(title: &str, tiles: &[Tile]) -> Result<RgbImage> {
-    let pictures: Vec<_> = tiles.iter().map(|tile| enlarged(&tile.picture, LEAST_SIDE)).collect();
-    let width = pictures.iter().map(RgbImage::width).max().unwrap_or(0);
-    let height = pictures.iter().map(RgbImage::height).max().unwrap_or(0);
-    if width == 0 || height == 0 {
+    if tiles.is_empty()
+        || tiles.iter().any(|tile| tile.picture.width() * tile.picture.height() == 0)
+    {
         return Err(Error::Usage("a contact sheet needs pictures that are not empty".into()));
     }
+    let pictures: Vec<_> = tiles.iter().map(|tile| enlarged(&tile.picture, LEAST_SIDE)).collect();
+    let width = pictures.iter().map(RgbImage::width).max().unwrap_or(1);
+    let height = pictures.iter().map(RgbImage::height).max().unwrap_or(1);
     let most = ((TARGET_WIDTH + GAP) / (width + GAP)).max(1);
     let rows = (tiles.len() as u32).div_ceil(most);
     // As full rows as there can be.
