@@ -48,7 +48,8 @@
 //! | [`optim`] | optimizers and schedules of the learning rate |
 //! | [`train`] | [`Trainer`](train::Trainer), [`Network`](train::Network), runs and their folders |
 //! | [`device`] | the CPU or a GPU |
-//! | [`io`], `viz` | weights, event logs; pictures of filters and curves |
+//! | [`explain`], [`lecture`] | a look inside a trained network; the lecture's examples |
+//! | [`io`], `viz` | weights, event logs; pictures of filters, curves and maps |
 //! | [`graph`] | graphs of operations, their gradients, and the plans they are compiled to |
 //! | [`session`] | plans at work on a device |
 //! | [`tuning`] | which of its kernels an operation runs with |
@@ -86,11 +87,13 @@ mod cpu;
 pub mod data;
 pub mod device;
 pub mod error;
+pub mod explain;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod graph;
 pub mod io;
 pub mod kernel;
+pub mod lecture;
 pub mod nn;
 pub mod ops;
 pub mod optim;

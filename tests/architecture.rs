@@ -28,8 +28,13 @@ const ROOMS: &[(&str, &str)] = &[
     ("viz", "error io tensor"),
     ("train", "data device error graph io kernel nn ops optim session tensor tuning viz zoo"),
     ("bench", "device error graph kernel nn ops optim session tensor tolerance train zoo"),
+    ("explain", "data device error graph io nn ops session tensor train viz"),
+    ("lecture", "device error graph ops philox session tensor viz"),
     ("prelude", "data device error nn optim tensor train"),
-    ("cli", "bench call data device error gpu graph nn optim ops tensor train tuning zoo io"),
+    (
+        "cli",
+        "bench call data device error explain gpu graph lecture nn optim ops tensor train tuning viz zoo io",
+    ),
 ];
 
 /// The Rust files under a folder.

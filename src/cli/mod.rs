@@ -4,8 +4,11 @@
 //! then 2.
 
 mod bench;
+mod demo;
 mod devices;
 mod eval;
+mod explain;
+mod filters;
 mod log;
 mod op;
 mod predict;
@@ -40,6 +43,9 @@ enum Command {
     Bench(bench::Arguments),
     Tune(tune::Arguments),
     Op(op::Arguments),
+    Filters(filters::Arguments),
+    Demo(demo::Arguments),
+    Explain(explain::Arguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -63,6 +69,9 @@ pub fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Op(arguments) => op::run(arguments),
+        Command::Filters(arguments) => filters::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Explain(arguments) => explain::run(arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -75,8 +75,8 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The image at `path`, resized, as bytes in the order channel, row, column.
-fn pixels(path: &Path, [channels, height, width]: [usize; 3]) -> Result<Vec<u8>> {
+/// The picture in the file at `path`.
+pub(super) fn picture(path: &Path) -> Result<DynamicImage> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e, "give a PNG or JPEG file"))?;
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
@@ -85,9 +85,14 @@ fn pixels(path: &Path, [channels, height, width]: [usize; 3]) -> Result<Vec<u8>>
     limits.max_image_width = Some(1 << 15);
     limits.max_image_height = Some(1 << 15);
     reader.limits(limits);
-    let image = reader.decode().map_err(|e| {
+    reader.decode().map_err(|e| {
         Error::data(path, format!("it cannot be read as a picture ({e}); give a PNG or JPEG file"))
-    })?;
+    })
+}
+
+/// The image at `path`, resized, as bytes in the order channel, row, column.
+pub(super) fn pixels(path: &Path, [channels, height, width]: [usize; 3]) -> Result<Vec<u8>> {
+    let image = picture(path)?;
     let image = if (image.height() as usize, image.width() as usize) == (height, width) {
         image
     } else {

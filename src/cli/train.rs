@@ -25,6 +25,7 @@ use crate::tuning::Tuning;
   gabor train --data photos --epochs 20 --seed 7
   gabor train --optimizer adamw --weight-decay 0.01 --clip-norm 5 --ema 0.999
   gabor train --data idx:fashion-mnist --device gpu --out runs/fashion
+  gabor train --data photos --film appearing.png
   gabor train --config runs/digits-alexnet-small-001/config.toml")]
 pub(super) struct Arguments {
     /// A configuration to start from; other arguments override it.
@@ -89,6 +90,10 @@ pub(super) struct Arguments {
     /// The run's folder, new or empty; without it the next free one under runs/.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Also write a film of the first layer's filters as they are learned: an animated PNG file,
+    /// which browsers play.
+    #[arg(long, value_name = "FILE.png")]
+    film: Option<PathBuf>,
     /// Print nothing but errors.
     #[arg(short, long)]
     quiet: bool,
@@ -143,7 +148,13 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     if arguments.quiet {
         super::log::silence();
     }
-    let run = Run::new(arguments.config()?, arguments.out.clone())?;
+    if let Some(path) = &arguments.film {
+        crate::viz::film::check_name(path)?;
+    }
+    let mut run = Run::new(arguments.config()?, arguments.out.clone())?;
+    if let Some(path) = &arguments.film {
+        run = run.film(path)?;
+    }
     let stop = interruptible()?;
     let is_talking = !arguments.quiet && !arguments.json;
     let mut progress = Progress::new(&run, is_talking);

@@ -21,6 +21,8 @@ pub use augment::Augment;
 pub use images::Images;
 pub use loader::{Batch, Batches, Loader, LoaderConfig};
 pub use normalise::Normalise;
+#[cfg(feature = "images")]
+pub use photos::photograph;
 
 /// Labelled images of one size. Implementations are read by several threads at once.
 pub trait Dataset: Send + Sync {

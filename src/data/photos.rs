@@ -88,6 +88,16 @@ fn decode(&(name, file): &(&'static str, &[u8])) -> Result<Photo> {
     Ok(Photo { name, width, height, rgb: image.into_raw() })
 }
 
+/// A photograph that gabor contains, by name: width, height and three bytes a pixel, row-major.
+///
+/// Errors where there is none of that name; the message lists them.
+pub fn photograph(name: &str) -> Result<(usize, usize, Vec<u8>)> {
+    let found = PHOTOS.iter().find(|(known, _)| *known == name);
+    let unknown = || Error::unknown("photograph", name, PHOTOS.iter().map(|(known, _)| *known));
+    let photo = decode(found.ok_or_else(unknown)?)?;
+    Ok((photo.width, photo.height, photo.rgb))
+}
+
 /// Whether the block at this column and row is for testing.
 fn is_test_block(column: usize, row: usize) -> bool {
     (column + 2 * row).is_multiple_of(5)

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Graph, Origin};
+use super::{Graph, Node, Origin};
 use crate::error::{Error, Result};
 use crate::ops::elementwise::{Add, Fill};
 use crate::ops::{Backward, Emit, Value};
+
+/// A backward rule that takes the place of an op's own: it declares the gradients of a node's inputs and
+/// returns true, or returns false to leave the node to its op.
+pub type Rule<'a> = &'a dyn Fn(&Node, &mut Backward<'_>) -> Result<bool>;
 
 impl Graph {
     /// The gradients of the single value `of` with respect to each of `with_respect_to`.
@@ -36,7 +40,20 @@ impl Graph {
         seeds: &[(Value, Value)],
         with_respect_to: &[Value],
     ) -> Result<Vec<Value>> {
-        let found = self.gradients_that_exist(seeds, with_respect_to)?;
+        self.gradients_by(&|_, _| Ok(false), seeds, with_respect_to)
+    }
+
+    /// [`Graph::gradients_from`], with `rule` before the ops' own: for signals that are sent backward
+    /// otherwise than gradients are, such as a deconvnet's.
+    ///
+    /// Errors as [`Graph::gradients_from`], and where the rule does.
+    pub fn gradients_by(
+        &mut self,
+        rule: Rule<'_>,
+        seeds: &[(Value, Value)],
+        with_respect_to: &[Value],
+    ) -> Result<Vec<Value>> {
+        let found = self.backward_pass(rule, seeds, with_respect_to)?;
         let named = found.into_iter().zip(with_respect_to).map(|(gradient, &v)| {
             gradient.ok_or_else(|| {
                 let name = &self.value(v).name;
@@ -54,6 +71,15 @@ impl Graph {
         seeds: &[(Value, Value)],
         with_respect_to: &[Value],
     ) -> Result<Vec<Option<Value>>> {
+        self.backward_pass(&|_, _| Ok(false), seeds, with_respect_to)
+    }
+
+    fn backward_pass(
+        &mut self,
+        rule: Rule<'_>,
+        seeds: &[(Value, Value)],
+        with_respect_to: &[Value],
+    ) -> Result<Vec<Option<Value>>> {
         let nodes = self.nodes.len();
         let wanted = self.reaches(with_respect_to);
         let mut grads: Vec<Option<Value>> = vec![None; self.values.len()];
@@ -61,7 +87,8 @@ impl Graph {
             self.accumulate(&mut grads, value, seed)?;
         }
         self.backward = true;
-        let outcome = (0..nodes).rev().try_for_each(|n| self.backward_node(n, &wanted, &mut grads));
+        let outcome =
+            (0..nodes).rev().try_for_each(|n| self.backward_node(n, rule, &wanted, &mut grads));
         self.backward = false;
         outcome?;
         Ok(with_respect_to.iter().map(|v| grads[v.0]).collect())
@@ -86,6 +113,7 @@ impl Graph {
     fn backward_node(
         &mut self,
         index: usize,
+        rule: Rule<'_>,
         wanted: &[bool],
         grads: &mut Vec<Option<Value>>,
     ) -> Result<()> {
@@ -109,7 +137,10 @@ impl Graph {
             grad_inputs: vec![None; node.inputs.len()],
             constants: vec![],
         };
-        let emitted = node.op.backward(&mut context);
+        let emitted = rule(&node, &mut context).and_then(|done| match done {
+            true => Ok(()),
+            false => node.op.backward(&mut context),
+        });
         let (grad_inputs, constants) = (context.grad_inputs, context.constants);
         let outcome = emitted.map_err(|e| e.in_layer(&node.layer)).and_then(|()| {
             let inputs = node.inputs.iter().zip(grad_inputs).zip(&wanted).enumerate();

@@ -15,6 +15,7 @@ mod schedule;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use autodiff::Rule;
 pub use footprint::Footprint;
 pub use initial::Initial;
 pub use interpret::{Bindings, interpret};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Auxiliary, Builder, Layer, Mode, Parameter, Sequential};
+use super::{Auxiliary, Builder, BuiltLayer, Layer, Mode, Parameter, Sequential};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Origin};
 use crate::ops::Value;
@@ -38,6 +38,8 @@ pub struct Forward {
     pub parameters: Vec<Parameter>,
     /// Outputs whose losses count in training beside that of the last layer.
     pub auxiliaries: Vec<Auxiliary>,
+    /// The layers as they were built; one that consists of others comes after them.
+    pub layers: Vec<BuiltLayer>,
 }
 
 /// What a network consists of.
@@ -137,8 +139,12 @@ impl Model {
             return Err(Error::unknown("layer to freeze", stray, known));
         }
         let trainable = builder.parameters().iter().filter(|p| p.is_trainable);
-        let (parameters, auxiliaries) = (trainable.cloned().collect(), builder.auxiliaries());
-        Ok(Forward { logits, parameters, auxiliaries: auxiliaries.to_vec() })
+        Ok(Forward {
+            logits,
+            parameters: trainable.cloned().collect(),
+            auxiliaries: builder.auxiliaries().to_vec(),
+            layers: layers.to_vec(),
+        })
     }
 
     /// The number of classes: the elements that the last layer gives for an image.

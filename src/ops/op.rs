@@ -1,5 +1,6 @@
 //! The [`Op`] trait: what an operation means, what it costs, how it is differentiated and run.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::tensor::{Shape, TensorType};
 ///
 /// An op is a pure function from inputs to outputs, all of known type. It keeps no state: what
 /// changes from step to step comes in as an input.
-pub trait Op: fmt::Debug + Send + Sync {
+pub trait Op: Any + fmt::Debug + Send + Sync {
     /// The name in messages, tables and the registry.
     fn name(&self) -> &'static str;
 
@@ -61,6 +62,13 @@ pub trait Op: fmt::Debug + Send + Sync {
 
     /// The GPU implementations that `adapter` can run, best guess first, never empty.
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>>;
+}
+
+impl dyn Op {
+    /// The op itself, where it is a `T`.
+    pub fn downcast_ref<T: Op>(&self) -> Option<&T> {
+        (self as &dyn Any).downcast_ref()
+    }
 }
 
 /// The types of an op's inputs and outputs.

@@ -4,6 +4,7 @@ mod config;
 mod graphs;
 mod memory;
 mod network;
+mod recording;
 mod run;
 mod trainer;
 

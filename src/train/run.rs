@@ -53,7 +53,13 @@ pub struct Run {
     trainer: Trainer,
     source: Source,
     metrics: JsonLines,
+    #[cfg(feature = "images")]
+    film: Option<PathBuf>,
 }
+
+/// About how many frames a film has.
+#[cfg(feature = "images")]
+const FRAMES: u64 = 40;
 
 /// The file of a run's parameters.
 const WEIGHTS: &str = "weights.safetensors";
@@ -91,7 +97,35 @@ impl Run {
         let written = TrainConfig { tune, ..config.clone() };
         write_atomic(folder.join("config.toml"), written.to_toml()?.as_bytes())?;
         let metrics = JsonLines::create(folder.join("metrics.jsonl"))?;
-        Ok(Run { config, folder, trainer, source, metrics })
+        Ok(Run {
+            config,
+            folder,
+            trainer,
+            source,
+            metrics,
+            #[cfg(feature = "images")]
+            film: None,
+        })
+    }
+
+    /// Also writes a film of the first layer's filters, an animated PNG file. See [`crate::viz::film`].
+    ///
+    /// Errors where `path` does not end in `.png`, or the network has no filters.
+    #[cfg(feature = "images")]
+    pub fn film(mut self, path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        crate::viz::film::check_name(&path)?;
+        let types = self.trainer.network().model().parameter_types()?;
+        let Some((name, _)) = types.iter().find(|(_, ty)| ty.shape.rank() == 4) else {
+            let model = &self.config.model;
+            return Err(Error::Usage(format!("{model} has no filters to make a film of")));
+        };
+        let per_epoch = self.source.train.len().div_ceil(self.config.batch) as u64;
+        let steps = per_epoch.saturating_mul(self.config.epochs);
+        let steps = self.config.max_steps.map_or(steps, |most| most.min(steps));
+        self.trainer.record(name, steps.div_ceil(FRAMES))?;
+        self.film = Some(path);
+        Ok(self)
     }
 
     /// The configuration.
@@ -189,6 +223,9 @@ impl Run {
             test_top1: &epochs.iter().map(|e| e.test_top1).collect::<Vec<_>>(),
         };
         curves.save(self.folder.join("curves.png"))?;
+        if let Some(path) = &self.film {
+            viz::film::save(self.trainer.recorded(), path)?;
+        }
         let parameters = self.trainer.network().parameters()?;
         match parameters.iter().find(|(_, t)| t.shape().rank() == 4) {
             Some((_, filters)) => {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::graphs::{self, Names};
 use super::memory::Budget;
 use super::network::{Evaluation, Network, check_labels, lend};
+use super::recording::Recording;
 use crate::data::{Loader, LoaderConfig, Source};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -120,6 +121,7 @@ pub struct Trainer {
     training: HashMap<usize, Program>,
     accumulating: HashMap<usize, Program>,
     applying: Option<Program>,
+    recording: Option<Recording>,
     step: u64,
 }
 
@@ -160,6 +162,7 @@ impl Trainer {
             training: HashMap::new(),
             accumulating: HashMap::new(),
             applying: None,
+            recording: None,
             step: 0,
         };
         trainer.tune()?;
@@ -197,6 +200,20 @@ impl Trainer {
     /// Steps done so far.
     pub fn steps(&self) -> u64 {
         self.step
+    }
+
+    /// From now on keeps a copy of a parameter, such as `conv1.weight`, every `every` steps of
+    /// [`Trainer::fit`]; the first is its present value.
+    ///
+    /// Errors where there is none of that name.
+    pub fn record(&mut self, parameter: &str, every: u64) -> Result<()> {
+        self.recording = Some(Recording::new(parameter, every, &self.network.session)?);
+        Ok(())
+    }
+
+    /// The copies that [`Trainer::record`] asked for, in order.
+    pub fn recorded(&self) -> &[Tensor] {
+        self.recording.as_ref().map_or(&[], Recording::frames)
     }
 
     /// The plan of a training step on a whole batch, or on a micro-batch.
@@ -435,6 +452,9 @@ impl Trainer {
                 self.start_step(images, labels, rate, epoch + 1)
             })?;
             under_way.push_back(step);
+            if let Some(recording) = &mut self.recording {
+                recording.after_step(self.step, &self.network.session)?;
+            }
             if under_way.len() > DEPTH {
                 flow = next_metrics(&mut under_way, sums, observe)?;
             }

@@ -35,21 +35,52 @@ const BACKGROUND: Rgb<u8> = Rgb([22, 24, 29]);
 /// # Errors
 /// [`Error::Usage`] for a tensor of another type or rank, or without elements.
 pub fn sheet(filters: &Tensor) -> Result<RgbImage> {
+    draw(filters, &largest_of_each(filters)?)
+}
+
+/// The sheets of the same filters at several times. A filter's scale is the same on all: the largest
+/// magnitude that it ever has.
+///
+/// # Errors
+/// As [`sheet`], and [`Error::Usage`] where there are none or their shapes differ.
+pub fn sheets(times: &[Tensor]) -> Result<Vec<RgbImage>> {
+    let Some(first) = times.first() else {
+        return Err(Error::Usage("there are no filters to draw".into()));
+    };
+    let mut scales = largest_of_each(first)?;
+    for filters in times {
+        if filters.ty() != first.ty() {
+            let (a, b) = (first.ty(), filters.ty());
+            return Err(Error::Usage(format!("filters at several times are {a} and {b}")));
+        }
+        let now = largest_of_each(filters)?;
+        scales.iter_mut().zip(now).for_each(|(scale, now)| *scale = scale.max(now));
+    }
+    times.iter().map(|filters| draw(filters, &scales)).collect()
+}
+
+/// The largest finite magnitude in each filter.
+fn largest_of_each(filters: &Tensor) -> Result<Vec<f32>> {
+    let (weights, dims) = (filters.as_f32()?, filters.shape().dims());
+    if dims.len() != 4 || weights.is_empty() {
+        return Err(refusal(filters));
+    }
+    Ok(weights.chunks(filters.shape().per_sample()).map(largest).collect())
+}
+
+/// The sheet on which a filter's magnitudes up to that in `largest` are told apart.
+fn draw(filters: &Tensor, largest: &[f32]) -> Result<RgbImage> {
     let weights = filters.as_f32()?;
     let &[out_channels, in_channels, height, width] = filters.shape().dims() else {
         return Err(refusal(filters));
     };
-    if weights.is_empty() {
-        return Err(refusal(filters));
-    }
     let area = height * width;
     let filter = |index: usize| &weights[index * in_channels * area..][..in_channels * area];
-    let scales: Vec<f32> = (0..out_channels).map(|f| 127.5 / largest(filter(f))).collect();
     let grey = |f: usize, channel: usize, at: usize| {
         let weight = filter(f)[channel * area + at];
         let weight = if weight.is_finite() { weight } else { 0.0 };
-        // An all-zero filter has the scale infinity, and 0 * infinity must be mid-grey too.
-        if weight == 0.0 { 128 } else { (127.5 + weight * scales[f]).round() as u8 }
+        // An all-zero filter has an infinite scale, and 0 times that must be mid-grey too.
+        if weight == 0.0 { 128 } else { (127.5 + weight * (127.5 / largest[f])).round() as u8 }
     };
 
     let grid = match in_channels {
@@ -92,9 +123,9 @@ fn largest(weights: &[f32]) -> f32 {
 
 /// Where the filters lie on the sheet, in pixels.
 #[derive(Debug)]
-struct Grid {
+pub(super) struct Grid {
     rows: usize,
-    columns: usize,
+    pub columns: usize,
     count: usize,
     /// Weights of one tile, down and across.
     tile: (usize, usize),
@@ -116,7 +147,7 @@ impl Grid {
 
     /// The grid for `count` tiles that is squarest and leaves fewest places empty, wide rather than
     /// tall.
-    fn square(count: usize, height: usize, width: usize) -> Self {
+    pub fn square(count: usize, height: usize, width: usize) -> Self {
         let first = (1..=count).find(|c| c * c >= count).unwrap_or(1);
         let cost = |columns: &usize| {
             let rows = count.div_ceil(*columns);
@@ -141,7 +172,7 @@ impl Grid {
     }
 
     /// Paints every tile with `colour(row, column, weight's index in its channel)`.
-    fn paint(&self, colour: impl Fn(usize, usize, usize) -> [u8; 3]) -> RgbImage {
+    pub fn paint(&self, colour: impl Fn(usize, usize, usize) -> [u8; 3]) -> RgbImage {
         let (sheet_width, sheet_height) = self.size();
         let mut sheet = RgbImage::from_pixel(sheet_width as u32, sheet_height as u32, BACKGROUND);
         for tile in 0..self.count {

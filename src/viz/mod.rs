@@ -1,10 +1,13 @@
-//! Pictures of a training run: learned filters and curves.
+//! Pictures: learned filters and how they came about, curves, heat maps, contact sheets.
 
 mod axis;
 mod canvas;
 pub mod curves;
+pub mod film;
 pub mod filters;
+pub mod heat;
 mod series;
+pub mod tiles;
 
 use std::io::Cursor;
 use std::path::Path;
@@ -15,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::io::write_atomic;
 
 pub use curves::Curves;
+pub use tiles::Tile;
 
 /// Writes `picture` to `path` as a PNG file, whole or not at all.
 ///
@@ -22,9 +26,14 @@ pub use curves::Curves;
 /// [`Error::Io`] where the file cannot be written.
 pub fn save_png(picture: &RgbImage, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    let mut bytes = Cursor::new(Vec::new());
-    picture
-        .write_to(&mut bytes, ImageFormat::Png)
+    let bytes = png(picture)
         .map_err(|error| Error::data(path, format!("the picture cannot be encoded: {error}")))?;
-    write_atomic(path, bytes.get_ref())
+    write_atomic(path, &bytes)
+}
+
+/// `picture` as the bytes of a PNG file.
+pub(crate) fn png(picture: &RgbImage) -> image::ImageResult<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
 }

@@ -3,6 +3,7 @@
 #![cfg(feature = "cli")]
 
 mod faults;
+mod inside;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
