@@ -215,6 +215,20 @@ fn a_deconvnet_rectifies_the_signal_on_its_way_back() {
             }
         }
         assert!(alive > 1, "only {alive} units answer");
+        // Through the first convolution alone: nothing on the way back depends on the image.
+        let first = explainer.deconvnet(&image, "conv1", 3).unwrap();
+        let weights = parameters.iter().find(|(name, _)| name == "conv1.weight").unwrap();
+        let filter = &weights.1.as_f32().unwrap()[3 * 18..];
+        let expected: Vec<f64> = (0..2 * 121)
+            .map(|i| {
+                let (row, column) = (i / 11 % 11, i % 11);
+                let [top, left] = first.at;
+                let inside = (top..top + 3).contains(&row) && (left..left + 3).contains(&column);
+                let at = || (i / 121) * 9 + (row - top) * 3 + column - left;
+                if inside { f64::from(first.activation) * f64::from(filter[at()]) } else { 0.0 }
+            })
+            .collect();
+        check(network_tolerance(), first.pixels.as_f32().unwrap(), &expected);
         assert!(explainer.deconvnet(&image, "relu2", 5).is_err());
         assert!(explainer.deconvnet(&image, "relu9", 0).unwrap_err().to_string().contains("relu2"));
     }
