@@ -7,6 +7,7 @@
 
 pub mod layers;
 mod measure;
+pub mod peak;
 pub mod peers;
 mod process;
 mod samples;

@@ -8,6 +8,7 @@ mod devices;
 mod eval;
 mod op;
 mod predict;
+mod profile;
 mod progress;
 mod summary;
 mod table;
@@ -36,6 +37,7 @@ enum Command {
     Summary(summary::Arguments),
     Devices(devices::Arguments),
     Bench(bench::Arguments),
+    Profile(profile::Arguments),
     Op(op::Arguments),
 }
 
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Summary(arguments) => summary::run(arguments),
         Command::Devices(arguments) => devices::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Profile(arguments) => profile::run(&arguments),
         Command::Op(arguments) => op::run(arguments),
     };
     match outcome {
