@@ -3,10 +3,10 @@
 // input   [n], rounded up to whole vectors
 // output  [n], rounded up to whole vectors
 //
-// One invocation keeps CHAINS vectors of four in registers, independent of each other, so that a
-// round's latency is hidden behind the other chains. Chain c of thread t is vector c * threads + t.
-// FUSED asks for `fma`, which some drivers take apart; otherwise the driver may fuse what it likes.
-// `factor` is 1, but only the host knows: no compiler can leave the work out.
+// One invocation keeps CHAINS (1 to 4, or 8) vectors of four in registers, independent of each other,
+// so that a round's latency is hidden behind the other chains. Chain c of thread t is vector
+// c * threads + t. FUSED asks for `fma`; otherwise the driver may fuse what it likes. `rounds` is a
+// multiple of 16. `factor` is 1, but only the host knows: no compiler can leave the work out.
 
 enable f16;
 
@@ -28,11 +28,28 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-fn advance(x: vec4<f16>, factor: vec4<f16>, addend: vec4<f16>) -> vec4<f16> {
+fn load(i: u32) -> vec4<f16> {
+    if i < params.vectors {
+        return vec4<f16>(input[i]);
+    }
+    return vec4<f16>();
+}
+
+fn store(i: u32, x: vec4<f16>) {
+    if i < params.vectors {
+        output[i] = vec4<f32>(x);
+    }
+}
+
+fn round(x: vec4<f16>, factor: vec4<f16>, addend: vec4<f16>) -> vec4<f16> {
     if FUSED {
         return fma(x, factor, addend);
     }
     return x * factor + addend;
+}
+
+fn two_rounds(x: vec4<f16>, factor: vec4<f16>, addend: vec4<f16>) -> vec4<f16> {
+    return round(round(x, factor, addend), factor, addend);
 }
 
 @compute @workgroup_size(WIDTH)
@@ -44,32 +61,170 @@ fn main(
     if t >= params.threads {
         return;
     }
-    var x: array<vec4<f16>, CHAINS>;
-    for (var c = 0u; c < CHAINS; c++) {
-        let i = c * params.threads + t;
-        if i < params.vectors {
-            x[c] = vec4<f16>(input[i]);
-        }
-    }
     let factor = vec4(f16(params.factor));
     let addend = vec4(f16(params.addend));
-    // Several rounds at a time: the loop costs too.
-    for (var round = 0u; round < params.rounds / 8u; round++) {
-        for (var r = 0u; r < 8u; r++) {
-            for (var c = 0u; c < CHAINS; c++) {
-                x[c] = advance(x[c], factor, addend);
-            }
+    // Indexed by constants only, so that they stay in registers.
+    var x = array<vec4<f16>, 8>();
+    x[0] = load(t);
+    if CHAINS > 1u {
+        x[1] = load(1u * params.threads + t);
+    }
+    if CHAINS > 2u {
+        x[2] = load(2u * params.threads + t);
+    }
+    if CHAINS > 3u {
+        x[3] = load(3u * params.threads + t);
+    }
+    if CHAINS > 4u {
+        x[4] = load(4u * params.threads + t);
+        x[5] = load(5u * params.threads + t);
+        x[6] = load(6u * params.threads + t);
+        x[7] = load(7u * params.threads + t);
+    }
+    for (var r = 0u; r < params.rounds; r += 16u) {
+        x[0] = two_rounds(x[0], factor, addend);
+        if CHAINS > 1u {
+            x[1] = two_rounds(x[1], factor, addend);
+        }
+        if CHAINS > 2u {
+            x[2] = two_rounds(x[2], factor, addend);
+        }
+        if CHAINS > 3u {
+            x[3] = two_rounds(x[3], factor, addend);
+        }
+        if CHAINS > 4u {
+            x[4] = two_rounds(x[4], factor, addend);
+            x[5] = two_rounds(x[5], factor, addend);
+            x[6] = two_rounds(x[6], factor, addend);
+            x[7] = two_rounds(x[7], factor, addend);
+        }
+        x[0] = two_rounds(x[0], factor, addend);
+        if CHAINS > 1u {
+            x[1] = two_rounds(x[1], factor, addend);
+        }
+        if CHAINS > 2u {
+            x[2] = two_rounds(x[2], factor, addend);
+        }
+        if CHAINS > 3u {
+            x[3] = two_rounds(x[3], factor, addend);
+        }
+        if CHAINS > 4u {
+            x[4] = two_rounds(x[4], factor, addend);
+            x[5] = two_rounds(x[5], factor, addend);
+            x[6] = two_rounds(x[6], factor, addend);
+            x[7] = two_rounds(x[7], factor, addend);
+        }
+        x[0] = two_rounds(x[0], factor, addend);
+        if CHAINS > 1u {
+            x[1] = two_rounds(x[1], factor, addend);
+        }
+        if CHAINS > 2u {
+            x[2] = two_rounds(x[2], factor, addend);
+        }
+        if CHAINS > 3u {
+            x[3] = two_rounds(x[3], factor, addend);
+        }
+        if CHAINS > 4u {
+            x[4] = two_rounds(x[4], factor, addend);
+            x[5] = two_rounds(x[5], factor, addend);
+            x[6] = two_rounds(x[6], factor, addend);
+            x[7] = two_rounds(x[7], factor, addend);
+        }
+        x[0] = two_rounds(x[0], factor, addend);
+        if CHAINS > 1u {
+            x[1] = two_rounds(x[1], factor, addend);
+        }
+        if CHAINS > 2u {
+            x[2] = two_rounds(x[2], factor, addend);
+        }
+        if CHAINS > 3u {
+            x[3] = two_rounds(x[3], factor, addend);
+        }
+        if CHAINS > 4u {
+            x[4] = two_rounds(x[4], factor, addend);
+            x[5] = two_rounds(x[5], factor, addend);
+            x[6] = two_rounds(x[6], factor, addend);
+            x[7] = two_rounds(x[7], factor, addend);
+        }
+        x[0] = two_rounds(x[0], factor, addend);
+        if CHAINS > 1u {
+            x[1] = two_rounds(x[1], factor, addend);
+        }
+        if CHAINS > 2u {
+            x[2] = two_rounds(x[2], factor, addend);
+        }
+        if CHAINS > 3u {
+            x[3] = two_rounds(x[3], factor, addend);
+        }
+        if CHAINS > 4u {
+            x[4] = two_rounds(x[4], factor, addend);
+            x[5] = two_rounds(x[5], factor, addend);
+            x[6] = two_rounds(x[6], factor, addend);
+            x[7] = two_rounds(x[7], factor, addend);
+        }
+        x[0] = two_rounds(x[0], factor, addend);
+        if CHAINS > 1u {
+            x[1] = two_rounds(x[1], factor, addend);
+        }
+        if CHAINS > 2u {
+            x[2] = two_rounds(x[2], factor, addend);
+        }
+        if CHAINS > 3u {
+            x[3] = two_rounds(x[3], factor, addend);
+        }
+        if CHAINS > 4u {
+            x[4] = two_rounds(x[4], factor, addend);
+            x[5] = two_rounds(x[5], factor, addend);
+            x[6] = two_rounds(x[6], factor, addend);
+            x[7] = two_rounds(x[7], factor, addend);
+        }
+        x[0] = two_rounds(x[0], factor, addend);
+        if CHAINS > 1u {
+            x[1] = two_rounds(x[1], factor, addend);
+        }
+        if CHAINS > 2u {
+            x[2] = two_rounds(x[2], factor, addend);
+        }
+        if CHAINS > 3u {
+            x[3] = two_rounds(x[3], factor, addend);
+        }
+        if CHAINS > 4u {
+            x[4] = two_rounds(x[4], factor, addend);
+            x[5] = two_rounds(x[5], factor, addend);
+            x[6] = two_rounds(x[6], factor, addend);
+            x[7] = two_rounds(x[7], factor, addend);
+        }
+        x[0] = two_rounds(x[0], factor, addend);
+        if CHAINS > 1u {
+            x[1] = two_rounds(x[1], factor, addend);
+        }
+        if CHAINS > 2u {
+            x[2] = two_rounds(x[2], factor, addend);
+        }
+        if CHAINS > 3u {
+            x[3] = two_rounds(x[3], factor, addend);
+        }
+        if CHAINS > 4u {
+            x[4] = two_rounds(x[4], factor, addend);
+            x[5] = two_rounds(x[5], factor, addend);
+            x[6] = two_rounds(x[6], factor, addend);
+            x[7] = two_rounds(x[7], factor, addend);
         }
     }
-    for (var round = 0u; round < params.rounds % 8u; round++) {
-        for (var c = 0u; c < CHAINS; c++) {
-            x[c] = advance(x[c], factor, addend);
-        }
+    store(t, x[0]);
+    if CHAINS > 1u {
+        store(1u * params.threads + t, x[1]);
     }
-    for (var c = 0u; c < CHAINS; c++) {
-        let i = c * params.threads + t;
-        if i < params.vectors {
-            output[i] = vec4<f32>(x[c]);
-        }
+    if CHAINS > 2u {
+        store(2u * params.threads + t, x[2]);
+    }
+    if CHAINS > 3u {
+        store(3u * params.threads + t, x[3]);
+    }
+    if CHAINS > 4u {
+        store(4u * params.threads + t, x[4]);
+        store(5u * params.threads + t, x[5]);
+        store(6u * params.threads + t, x[6]);
+        store(7u * params.threads + t, x[7]);
     }
 }

@@ -10,7 +10,10 @@ mod measure;
 pub mod peak;
 pub mod peers;
 mod process;
+pub mod profile;
+pub mod report;
 mod samples;
+pub mod trace;
 mod workload;
 
 pub use measure::{Budget, Runner, Time, measure};

@@ -56,11 +56,33 @@ impl Peak {
     }
 }
 
-/// How long the probes measure.
-const BUDGET: Budget = Budget { warm_up: 1, runs: 5, most_runs: 50, seconds: 0.1, grain: 0.004 };
+/// How much the probes do.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Effort {
+    /// How long each kernel is measured.
+    pub budget: Budget,
+    /// Seconds that a run of the arithmetic probe takes at least: shorter ones say more about the
+    /// launch than about the device.
+    pub seconds: f64,
+    /// The bytes of a tensor of the memory probes, which should pass every cache, but that an
+    /// adapter with memory of its own takes twice as many.
+    pub bytes: u64,
+}
 
-/// Runs that are shorter than this say more about the launch than about the device.
-const SECONDS: f64 = 0.003;
+impl Effort {
+    /// For figures that others are compared with.
+    pub const FULL: Effort = Effort {
+        budget: Budget { warm_up: 1, runs: 5, most_runs: 50, seconds: 0.1, grain: 0.004 },
+        seconds: 0.003,
+        bytes: 128 << 20,
+    };
+    /// For a look: smaller tensors may lie in a cache.
+    pub const QUICK: Effort = Effort {
+        budget: Budget { warm_up: 1, runs: 2, most_runs: 20, seconds: 0.01, grain: 0.0 },
+        seconds: 0.001,
+        bytes: 8 << 20,
+    };
+}
 
 /// Multiply-adds for each element.
 const ROUNDS: u32 = 1024;
@@ -68,17 +90,18 @@ const ROUNDS: u32 = 1024;
 /// Measures a device's peaks, which takes some seconds. Nothing else should be running.
 ///
 /// Errors where the device fails, or no kernel of a probe gives the right result.
-pub fn measure_peak(device: &Device) -> Result<Peak> {
-    let arithmetic = arithmetic_case(device)?;
+pub fn measure_peak(device: &Device, effort: &Effort) -> Result<Peak> {
+    let prober = Prober { device, budget: effort.budget };
+    let arithmetic = arithmetic_case(device, effort)?;
     let flops = 2 * u64::from(ROUNDS) * arithmetic.inputs[0].shape().elements() as u64;
     let sum = ROUNDS as f32 / 1024.0;
     let advanced: Vec<_> = arithmetic.inputs[0].as_f32()?.iter().map(|x| x + sum).collect();
     let arithmetic = |wants: &dyn Fn(&str) -> bool| {
-        fastest(device, &arithmetic, flops, &|y| y == advanced, wants)
+        prober.fastest(&arithmetic, flops, &|y| y == advanced, wants)
     };
     let is_half = |kernel: &str| MultiplyAdd::is_half(kernel);
 
-    let elements = memory_elements(device);
+    let elements = memory_elements(device, effort);
     let bytes = 4 * elements as u64;
     let ramp: Vec<f32> = (0..elements).map(|i| (i % 1021) as f32).collect();
     let sums = column_sums(&ramp);
@@ -92,9 +115,14 @@ pub fn measure_peak(device: &Device) -> Result<Peak> {
         device: device.name(),
         f32: arithmetic(&|kernel| !is_half(kernel))?,
         f16: arithmetic(&is_half).ok(),
-        read: fastest(device, &read, bytes, &|y| y == sums, all)?,
-        write: fastest(device, &write, bytes, &|y| y.iter().all(|&y| y == 0.5), all)?,
-        copy: fastest(device, &copy, 2 * bytes, &|y| Ok(y) == tiles.as_f32().map_err(|_| ()), all)?,
+        read: prober.fastest(&read, bytes, &|y| y == sums, all)?,
+        write: prober.fastest(&write, bytes, &|y| y.iter().all(|&y| y == 0.5), all)?,
+        copy: prober.fastest(
+            &copy,
+            2 * bytes,
+            &|y| Ok(y) == tiles.as_f32().map_err(|_| ()),
+            all,
+        )?,
     })
 }
 
@@ -112,7 +140,7 @@ fn column_sums(values: &[f32]) -> Vec<f32> {
 }
 
 /// As many elements as take the device some milliseconds.
-fn arithmetic_case(device: &Device) -> Result<Case> {
+fn arithmetic_case(device: &Device, effort: &Effort) -> Result<Case> {
     let case = |elements: usize| -> Result<Case> {
         let values = (0..elements).map(|i| (i * 37 % 1024) as f32 / 1024.0).collect();
         let inputs = vec![Tensor::f32([elements], values)?];
@@ -121,9 +149,9 @@ fn arithmetic_case(device: &Device) -> Result<Case> {
     let mut elements = 1 << 16;
     loop {
         let case = case(elements)?;
-        let budget = Budget { runs: 1, seconds: 0.0, grain: 0.0, ..BUDGET };
+        let budget = Budget { runs: 1, seconds: 0.0, grain: 0.0, ..effort.budget };
         let time = measure(device, &Workload::op(&case)?, &budget)?.min;
-        if time >= SECONDS || elements >= 1 << 25 {
+        if time >= effort.seconds || elements >= 1 << 25 {
             return Ok(case);
         }
         elements *= 2;
@@ -131,61 +159,76 @@ fn arithmetic_case(device: &Device) -> Result<Case> {
 }
 
 /// Elements of a tensor that no cache holds.
-fn memory_elements(device: &Device) -> usize {
+fn memory_elements(device: &Device, effort: &Effort) -> usize {
     let bytes = match device.target() {
-        Target::Cpu => 128 << 20,
-        Target::Gpu(adapter) if adapter.is_software() => 128 << 20,
-        Target::Gpu(adapter) => (256 << 20).min(adapter.max_buffer_bytes),
+        Target::Gpu(adapter) if !adapter.is_software() => {
+            (2 * effort.bytes).min(adapter.max_buffer_bytes)
+        }
+        _ => effort.bytes,
     };
     let elements = (bytes / 4) as usize;
     elements - elements % (ROWS * COLUMNS)
 }
 
-/// The rate of the fastest kernel whose result is right.
-fn fastest(
-    device: &Device,
-    case: &Case,
-    work: u64,
-    is_right: &dyn Fn(&[f32]) -> bool,
-    wants: &dyn Fn(&str) -> bool,
-) -> Result<Rate> {
-    let kernels = match device.target() {
-        Target::Cpu => vec![None],
-        Target::Gpu(adapter) => {
-            let types = Types::infer(case.op.as_ref(), case.input_types())?;
-            let variants = case.op.gpu(&types, &adapter)?;
-            variants.iter().map(|variant| Some(variant.name)).collect()
-        }
-    };
-    let (mut best, mut fault): (Option<Rate>, _) = (None, None);
-    for kernel in kernels.into_iter().filter(|kernel| wants(kernel.unwrap_or("cpu"))) {
-        match rate(device, case, kernel, work, is_right) {
-            Ok(rate) if best.as_ref().is_none_or(|b| b.giga_per_second < rate.giga_per_second) => {
-                best = Some(rate);
-            }
-            Ok(_) => {}
-            Err(error) => fault = Some(error),
-        }
-    }
-    let none = || Error::Usage(format!("{} has no kernel for {}", case.op.name(), device.name()));
-    best.ok_or_else(|| fault.unwrap_or_else(none))
+/// A device under test.
+struct Prober<'a> {
+    device: &'a Device,
+    budget: Budget,
 }
 
-fn rate(
-    device: &Device,
-    case: &Case,
-    kernel: Option<&str>,
-    work: u64,
-    is_right: &dyn Fn(&[f32]) -> bool,
-) -> Result<Rate> {
-    let name = kernel.unwrap_or("cpu");
-    if !is_right(compute(device, case, kernel)?[0].as_f32()?) {
-        let device = device.name();
-        let problem = format!("kernel {name} of {} gives a wrong result", case.op.name());
-        return Err(Error::Usage(format!("{device}: {problem}")));
+/// Whether a result is what it must be.
+type IsRight<'a> = &'a dyn Fn(&[f32]) -> bool;
+
+impl Prober<'_> {
+    /// The rate of the fastest kernel whose result is right, of those that `wants` takes.
+    fn fastest(
+        &self,
+        case: &Case,
+        work: u64,
+        is_right: IsRight<'_>,
+        wants: &dyn Fn(&str) -> bool,
+    ) -> Result<Rate> {
+        let kernels = match self.device.target() {
+            Target::Cpu => vec![None],
+            Target::Gpu(adapter) => {
+                let types = Types::infer(case.op.as_ref(), case.input_types())?;
+                let variants = case.op.gpu(&types, &adapter)?;
+                variants.iter().map(|variant| Some(variant.name)).collect()
+            }
+        };
+        let (mut best, mut fault): (Option<Rate>, _) = (None, None);
+        for kernel in kernels.into_iter().filter(|kernel| wants(kernel.unwrap_or("cpu"))) {
+            match self.rate(case, kernel, work, is_right) {
+                Ok(rate) => {
+                    if best.as_ref().is_none_or(|b| b.giga_per_second < rate.giga_per_second) {
+                        best = Some(rate);
+                    }
+                }
+                Err(error) => fault = Some(error),
+            }
+        }
+        let (op, device) = (case.op.name(), self.device.name());
+        let none = || Error::Usage(format!("{op} has no kernel for {device}"));
+        best.ok_or_else(|| fault.unwrap_or_else(none))
     }
-    let workload = Workload::op(case)?;
-    let workload = kernel.map_or(workload.clone(), |name| workload.kernel(name));
-    let time = measure(device, &workload, &BUDGET)?;
-    Ok(Rate { giga_per_second: work as f64 / time.min / 1e9, kernel: name.into() })
+
+    fn rate(
+        &self,
+        case: &Case,
+        kernel: Option<&str>,
+        work: u64,
+        is_right: IsRight<'_>,
+    ) -> Result<Rate> {
+        let name = kernel.unwrap_or("cpu");
+        let outputs = compute(self.device, case, kernel)?;
+        if !is_right(outputs[0].as_f32()?) {
+            let (op, device) = (case.op.name(), self.device.name());
+            return Err(Error::Usage(format!("{device}: kernel {name} of {op} is wrong")));
+        }
+        drop(outputs);
+        let workload = Workload::op(case)?;
+        let workload = kernel.map_or(workload.clone(), |name| workload.kernel(name));
+        let time = measure(self.device, &workload, &self.budget)?;
+        Ok(Rate { giga_per_second: work as f64 / time.min / 1e9, kernel: name.into() })
+    }
 }

@@ -1,9 +1,10 @@
 //! The CPU engine: runs a plan on all cores, one step after another.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::graph::{Home, Initial, Plan, PlanStep};
+use crate::graph::{Clock, Home, HostSpan, Initial, Plan, PlanStep, Span, Timeline};
 use crate::ops::{CpuTensors, as_u32, as_u32_mut};
 use crate::tensor::{DType, Tensor, TensorType};
 
@@ -89,6 +90,33 @@ impl CpuProgram {
         states: &mut CpuStates,
         inputs: &[(&str, &Tensor)],
     ) -> Result<Vec<(String, Tensor)>> {
+        self.run_each(states, inputs, |memory, step| memory.step(step))
+    }
+
+    /// [`CpuProgram::run`], with the time that each step took.
+    pub(crate) fn run_timed(
+        &mut self,
+        states: &mut CpuStates,
+        inputs: &[(&str, &Tensor)],
+    ) -> Result<(Vec<(String, Tensor)>, Timeline)> {
+        let began = Instant::now();
+        let now = || began.elapsed().as_secs_f64();
+        let mut device = Vec::with_capacity(self.plan.steps.len());
+        let outputs = self.run_each(states, inputs, |memory, step| {
+            let start = now();
+            memory.step(step);
+            device.push(Span { step: device.len(), dispatch: 0, start, end: now() });
+        })?;
+        let host = vec![HostSpan { name: "run", start: 0.0, end: now() }];
+        Ok((outputs, Timeline { clock: Clock::Host, device, host }))
+    }
+
+    fn run_each(
+        &mut self,
+        states: &mut CpuStates,
+        inputs: &[(&str, &Tensor)],
+        mut run: impl FnMut(&mut Memory<'_>, &PlanStep),
+    ) -> Result<Vec<(String, Tensor)>> {
         for &(name, tensor) in inputs {
             let index = find_input(&self.plan, name)?;
             check_type("input", name, &self.plan.inputs[index].ty, tensor)?;
@@ -105,7 +133,7 @@ impl CpuProgram {
             states: &mut states.buffers,
             state_of: &self.states,
         };
-        self.plan.steps.iter().for_each(|step| memory.step(step));
+        self.plan.steps.iter().for_each(|step| run(&mut memory, step));
         let outputs = self
             .plan
             .outputs

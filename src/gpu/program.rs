@@ -18,7 +18,7 @@ const IN_FLIGHT: usize = 3;
 
 /// What a step does, in order.
 #[derive(Debug)]
-enum Command {
+pub(super) enum Command {
     Dispatch {
         pipeline: Arc<Pipeline>,
         bind_group: wgpu::BindGroup,
@@ -33,12 +33,17 @@ enum Command {
     Submit,
 }
 
+/// A plan's step, and which of its dispatches.
+pub(super) type Origin = (usize, usize);
+
 /// A plan with its buffers, pipelines and bind groups.
 #[derive(Debug)]
 pub(crate) struct GpuProgram {
-    engine: GpuEngine,
+    pub(super) engine: GpuEngine,
     plan: Plan,
-    commands: Vec<Command>,
+    pub(super) commands: Vec<Command>,
+    /// What each command is there for.
+    pub(super) origins: Vec<Origin>,
     inputs: Vec<wgpu::Buffer>,
     is_written: Vec<bool>,
     outputs: Vec<wgpu::Buffer>,
@@ -90,7 +95,7 @@ impl GpuProgram {
             Home::Input(i) => &inputs[i],
             Home::State(i) => &states[i],
         };
-        let commands = Recorder::new(engine, &plan, &slots, &buffer)?.record()?;
+        let (commands, origins) = Recorder::new(engine, &plan, &slots, &buffer)?.record()?;
         let outputs = plan.outputs.iter().map(|v| buffer(v.home).clone()).collect();
         let (input_offsets, input_bytes) = offsets(plan.inputs.iter().map(|v| &v.ty));
         let (output_offsets, output_bytes) = offsets(plan.outputs.iter().map(|v| &v.ty));
@@ -101,6 +106,7 @@ impl GpuProgram {
             engine: engine.clone(),
             is_written: vec![false; inputs.len()],
             commands,
+            origins,
             inputs,
             outputs,
             input_offsets,
@@ -120,6 +126,15 @@ impl GpuProgram {
         let mut encoder = self.engine.device().create_command_encoder(&Default::default());
         let upload = self.upload(inputs, &mut encoder).await?;
         self.encode(&mut encoder);
+        self.submit(encoder, upload).await
+    }
+
+    /// Adds the way back of the outputs to what has been encoded, and hands it over.
+    pub(super) async fn submit(
+        &mut self,
+        mut encoder: wgpu::CommandEncoder,
+        upload: Option<Staging>,
+    ) -> Result<GpuPending> {
         let mut staging = self.free_readback().await?;
         for ((buffer, value), &offset) in
             self.outputs.iter().zip(&self.plan.outputs).zip(&self.output_offsets)
@@ -143,7 +158,7 @@ impl GpuProgram {
         })
     }
 
-    async fn upload(
+    pub(super) async fn upload(
         &mut self,
         inputs: &[(&str, &Tensor)],
         encoder: &mut wgpu::CommandEncoder,
@@ -279,10 +294,10 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         Ok(Recorder { engine, plan, slots, buffer, params, params_bytes, dispatches: 0 })
     }
 
-    fn record(mut self) -> Result<Vec<Command>> {
-        let mut commands = Vec::new();
+    fn record(mut self) -> Result<(Vec<Command>, Vec<Origin>)> {
+        let (mut commands, mut origins) = (Vec::new(), Vec::new());
         let mut flops = 0;
-        for step in &self.plan.steps {
+        for (index, step) in self.plan.steps.iter().enumerate() {
             match step {
                 PlanStep::Copy { from, to, bytes } => commands.push(Command::Copy {
                     from: (self.buffer)(*from).clone(),
@@ -294,11 +309,12 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
                         return Err(Error::Usage("the plan was compiled for the CPU".into()));
                     };
                     let operands = Operands { types, inputs, outputs, workspace };
-                    for dispatch in &variant.dispatches {
+                    for (d, dispatch) in variant.dispatches.iter().enumerate() {
                         let command = self
                             .dispatch(variant, dispatch, &operands)
                             .map_err(|e| e.in_layer(layer))?;
                         commands.extend(command);
+                        origins.resize(commands.len(), (index, d));
                     }
                     flops += op.cost(types).flops;
                     if flops > FLOPS_PER_SUBMIT && !self.engine.adapter().is_software() {
@@ -307,10 +323,11 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
                     }
                 }
             }
+            origins.resize(commands.len(), (index, 0));
         }
         self.engine.queue().write_buffer(&self.params, 0, &self.params_bytes);
         self.engine.check()?;
-        Ok(commands)
+        Ok((commands, origins))
     }
 
     fn dispatch(

@@ -9,6 +9,7 @@ mod interpret;
 mod liveness;
 mod plan;
 mod schedule;
+mod timeline;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub use initial::Initial;
 pub use interpret::{Bindings, interpret};
 pub use plan::{Choose, Home, Plan, PlanStep, PlanValue, Target};
+pub use timeline::{Clock, HostSpan, Span, Timeline};
 
 use crate::error::{Error, Result};
 use crate::ops::{Emit, Op, Types, Value};

@@ -16,30 +16,35 @@ fn chains(draw: &mut Draw, shape: impl Into<Shape>, rounds: u32) -> Case {
     Case::new(format!("{rounds} rounds of {}", input.ty()), MultiplyAdd { rounds }, vec![input])
 }
 
-/// No rounds, rounds that are and are not a multiple of eight, threads whose last chains are empty,
+/// No rounds and all of them, threads whose last chains are empty,
 /// several workgroups.
 pub(super) fn multiply_add(draw: &mut Draw) -> Vec<Case> {
     vec![
-        chains(draw, [1], 1),
+        chains(draw, [1], 16),
         chains(draw, [5], 0),
-        chains(draw, [3, 7, 11], 9),
-        chains(draw, [64, 64], 16),
-        chains(draw, [9001], 13),
+        chains(draw, [3, 7, 11], 48),
+        chains(draw, [64, 64], 32),
+        chains(draw, [9001], 16),
         chains(draw, [4, 64], 1024),
     ]
 }
 
 pub(super) fn random_multiply_add(draw: &mut Draw) -> Case {
-    let (shape, rounds) = (draw.shape(3, 12), draw.size(0, 99) as u32);
+    let (shape, rounds) = (draw.shape(3, 12), 16 * draw.size(0, 6) as u32);
     chains(draw, shape, rounds)
 }
 
 pub(super) fn multiply_add_errors() -> Vec<ErrorCase> {
-    let op = MultiplyAdd { rounds: 8 };
+    let op = MultiplyAdd { rounds: 16 };
+    let with = |rounds: u32| {
+        let inputs = vec![TensorType::f32([4])];
+        ErrorCase::new(MultiplyAdd { rounds }, inputs, "a multiple of 16, at most 1024")
+    };
     vec![
         ErrorCase::new(op, vec![], "takes 1 inputs"),
         ErrorCase::new(op, vec![TensorType::u32([4])], "must be f32"),
-        ErrorCase::new(MultiplyAdd { rounds: 1025 }, vec![TensorType::f32([4])], "at most 1024"),
+        with(1040),
+        with(17),
     ]
 }
 

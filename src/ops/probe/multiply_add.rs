@@ -14,7 +14,7 @@ use crate::tensor::TensorType;
 /// so the result counts the steps, and must be met to the bit by every kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MultiplyAdd {
-    /// Multiply-adds for each element: at most 1024.
+    /// Multiply-adds for each element: a multiple of 16, at most 1024.
     pub rounds: u32,
 }
 
@@ -33,9 +33,10 @@ struct Params {
 /// A kernel, and how many vectors an invocation of it keeps in registers.
 type Kernel = (&'static str, u32, bool);
 
-const SINGLE: [Kernel; 6] = [
+const SINGLE: [Kernel; 7] = [
     ("fma4", 4, true),
     ("fma8", 8, true),
+    ("fma3", 3, true),
     ("fma2", 2, true),
     ("fma1", 1, true),
     ("mul_add4", 4, false),
@@ -86,8 +87,9 @@ impl Op for MultiplyAdd {
     fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
         expect_inputs(self.name(), inputs, 1..=1)?;
         expect_f32(self.name(), inputs)?;
-        if self.rounds > 1024 {
-            return Err(Error::setting("probe rounds", self.rounds, "give at most 1024"));
+        if self.rounds > 1024 || !self.rounds.is_multiple_of(16) {
+            let remedy = "give a multiple of 16, at most 1024";
+            return Err(Error::setting("probe rounds", self.rounds, remedy));
         }
         Ok(inputs.to_vec())
     }
@@ -145,7 +147,9 @@ impl WithSimd for Chains<'_> {
         for block in blocks {
             let mut chains = *block;
             for _ in 0..self.rounds {
-                chains = chains.map(|x| simd.mul_add_f32s(x, factor, addend));
+                for chain in &mut chains {
+                    *chain = simd.mul_add_f32s(*chain, factor, addend);
+                }
             }
             *block = chains;
         }
