@@ -121,6 +121,10 @@ fn print(report: &Report) {
     }
     let [read, write, copy] = [&peak.read, &peak.write, &peak.copy].map(|r| r.giga_per_second);
     println!("memory   {read:.1} GB/s read, {write:.1} written, {copy:.1} copied");
+    if let Some(launch) = &peak.launch {
+        let [each, fixed] = [launch.dispatch_us, launch.submission_us];
+        println!("host     {each:.2} us a dispatch, {fixed:.0} us a submission");
+    }
     println!("\n{}, a training step in f32", report.model);
     for batch in &report.batches {
         match &batch.step {

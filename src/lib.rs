@@ -34,7 +34,8 @@
 //!
 //! `examples/alexnet.rs` trains AlexNet's sequence of layers and saves weights and learned filters;
 //! `examples/custom_layer.rs` adds an operation with a WGSL kernel of its own. The program `gabor`
-//! does the same from the command line: `gabor train`, `eval`, `predict`, `summary`, `devices`, `bench`.
+//! does the same from the command line: `gabor train`, `eval`, `predict`, `summary`, `devices`, `bench`,
+//! `profile`.
 //!
 //! # Where things are
 //!

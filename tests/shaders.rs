@@ -20,8 +20,7 @@ fn adapters() -> Vec<Adapter> {
             adapters.push(Adapter { kind, subgroups, ..plain.clone() });
         }
     }
-    adapters.push(Adapter { f16: true, ..plain.clone() });
-    adapters.push(Adapter { max_binding_bytes: 16 << 10, max_groups: 8, ..plain });
+    adapters.push(Adapter { f16: true, max_binding_bytes: 16 << 10, max_groups: 8, ..plain });
     adapters
 }
 

@@ -5,13 +5,16 @@
 //
 // One invocation keeps CHAINS (1 to 4, or 8) vectors of four in registers, independent of each other,
 // so that a round's latency is hidden behind the other chains. Chain c of thread t is vector
-// c * threads + t. FUSED asks for `fma`; otherwise the driver may fuse what it likes. `rounds` is a
-// multiple of 16. `factor` is 1, but only the host knows: no compiler can leave the work out.
+// c * threads + t. The loop takes UNROLL rounds at a time, of which `rounds` is a multiple: many cost
+// little for the loop, few let a processor with a short window see all chains, where the compiler does
+// not mix them. FUSED asks for `fma`; otherwise the driver may fuse what it likes. `factor` is 1, but
+// only the host knows: no compiler can leave the work out.
 
 // import lib/index.wgsl
 
 const WIDTH: u32 = 64u;
 const CHAINS: u32 = 4u;
+const UNROLL: u32 = 16u;
 const FUSED: bool = true;
 
 struct Params {
@@ -39,15 +42,19 @@ fn store(i: u32, x: vec4<f32>) {
     }
 }
 
-fn round(x: vec4<f32>, factor: vec4<f32>, addend: vec4<f32>) -> vec4<f32> {
+fn one_round(x: vec4<f32>, factor: vec4<f32>, addend: vec4<f32>) -> vec4<f32> {
     if FUSED {
         return fma(x, factor, addend);
     }
     return x * factor + addend;
 }
 
-fn two_rounds(x: vec4<f32>, factor: vec4<f32>, addend: vec4<f32>) -> vec4<f32> {
-    return round(round(x, factor, addend), factor, addend);
+fn rounds(x: vec4<f32>, factor: vec4<f32>, addend: vec4<f32>) -> vec4<f32> {
+    var y = x;
+    for (var r = 0u; r < UNROLL; r++) {
+        y = one_round(y, factor, addend);
+    }
+    return y;
 }
 
 @compute @workgroup_size(WIDTH)
@@ -79,134 +86,22 @@ fn main(
         x[6] = load(6u * params.threads + t);
         x[7] = load(7u * params.threads + t);
     }
-    for (var r = 0u; r < params.rounds; r += 16u) {
-        x[0] = two_rounds(x[0], factor, addend);
+    for (var r = 0u; r < params.rounds; r += UNROLL) {
+        x[0] = rounds(x[0], factor, addend);
         if CHAINS > 1u {
-            x[1] = two_rounds(x[1], factor, addend);
+            x[1] = rounds(x[1], factor, addend);
         }
         if CHAINS > 2u {
-            x[2] = two_rounds(x[2], factor, addend);
+            x[2] = rounds(x[2], factor, addend);
         }
         if CHAINS > 3u {
-            x[3] = two_rounds(x[3], factor, addend);
+            x[3] = rounds(x[3], factor, addend);
         }
         if CHAINS > 4u {
-            x[4] = two_rounds(x[4], factor, addend);
-            x[5] = two_rounds(x[5], factor, addend);
-            x[6] = two_rounds(x[6], factor, addend);
-            x[7] = two_rounds(x[7], factor, addend);
-        }
-        x[0] = two_rounds(x[0], factor, addend);
-        if CHAINS > 1u {
-            x[1] = two_rounds(x[1], factor, addend);
-        }
-        if CHAINS > 2u {
-            x[2] = two_rounds(x[2], factor, addend);
-        }
-        if CHAINS > 3u {
-            x[3] = two_rounds(x[3], factor, addend);
-        }
-        if CHAINS > 4u {
-            x[4] = two_rounds(x[4], factor, addend);
-            x[5] = two_rounds(x[5], factor, addend);
-            x[6] = two_rounds(x[6], factor, addend);
-            x[7] = two_rounds(x[7], factor, addend);
-        }
-        x[0] = two_rounds(x[0], factor, addend);
-        if CHAINS > 1u {
-            x[1] = two_rounds(x[1], factor, addend);
-        }
-        if CHAINS > 2u {
-            x[2] = two_rounds(x[2], factor, addend);
-        }
-        if CHAINS > 3u {
-            x[3] = two_rounds(x[3], factor, addend);
-        }
-        if CHAINS > 4u {
-            x[4] = two_rounds(x[4], factor, addend);
-            x[5] = two_rounds(x[5], factor, addend);
-            x[6] = two_rounds(x[6], factor, addend);
-            x[7] = two_rounds(x[7], factor, addend);
-        }
-        x[0] = two_rounds(x[0], factor, addend);
-        if CHAINS > 1u {
-            x[1] = two_rounds(x[1], factor, addend);
-        }
-        if CHAINS > 2u {
-            x[2] = two_rounds(x[2], factor, addend);
-        }
-        if CHAINS > 3u {
-            x[3] = two_rounds(x[3], factor, addend);
-        }
-        if CHAINS > 4u {
-            x[4] = two_rounds(x[4], factor, addend);
-            x[5] = two_rounds(x[5], factor, addend);
-            x[6] = two_rounds(x[6], factor, addend);
-            x[7] = two_rounds(x[7], factor, addend);
-        }
-        x[0] = two_rounds(x[0], factor, addend);
-        if CHAINS > 1u {
-            x[1] = two_rounds(x[1], factor, addend);
-        }
-        if CHAINS > 2u {
-            x[2] = two_rounds(x[2], factor, addend);
-        }
-        if CHAINS > 3u {
-            x[3] = two_rounds(x[3], factor, addend);
-        }
-        if CHAINS > 4u {
-            x[4] = two_rounds(x[4], factor, addend);
-            x[5] = two_rounds(x[5], factor, addend);
-            x[6] = two_rounds(x[6], factor, addend);
-            x[7] = two_rounds(x[7], factor, addend);
-        }
-        x[0] = two_rounds(x[0], factor, addend);
-        if CHAINS > 1u {
-            x[1] = two_rounds(x[1], factor, addend);
-        }
-        if CHAINS > 2u {
-            x[2] = two_rounds(x[2], factor, addend);
-        }
-        if CHAINS > 3u {
-            x[3] = two_rounds(x[3], factor, addend);
-        }
-        if CHAINS > 4u {
-            x[4] = two_rounds(x[4], factor, addend);
-            x[5] = two_rounds(x[5], factor, addend);
-            x[6] = two_rounds(x[6], factor, addend);
-            x[7] = two_rounds(x[7], factor, addend);
-        }
-        x[0] = two_rounds(x[0], factor, addend);
-        if CHAINS > 1u {
-            x[1] = two_rounds(x[1], factor, addend);
-        }
-        if CHAINS > 2u {
-            x[2] = two_rounds(x[2], factor, addend);
-        }
-        if CHAINS > 3u {
-            x[3] = two_rounds(x[3], factor, addend);
-        }
-        if CHAINS > 4u {
-            x[4] = two_rounds(x[4], factor, addend);
-            x[5] = two_rounds(x[5], factor, addend);
-            x[6] = two_rounds(x[6], factor, addend);
-            x[7] = two_rounds(x[7], factor, addend);
-        }
-        x[0] = two_rounds(x[0], factor, addend);
-        if CHAINS > 1u {
-            x[1] = two_rounds(x[1], factor, addend);
-        }
-        if CHAINS > 2u {
-            x[2] = two_rounds(x[2], factor, addend);
-        }
-        if CHAINS > 3u {
-            x[3] = two_rounds(x[3], factor, addend);
-        }
-        if CHAINS > 4u {
-            x[4] = two_rounds(x[4], factor, addend);
-            x[5] = two_rounds(x[5], factor, addend);
-            x[6] = two_rounds(x[6], factor, addend);
-            x[7] = two_rounds(x[7], factor, addend);
+            x[4] = rounds(x[4], factor, addend);
+            x[5] = rounds(x[5], factor, addend);
+            x[6] = rounds(x[6], factor, addend);
+            x[7] = rounds(x[7], factor, addend);
         }
     }
     store(t, x[0]);

@@ -4,13 +4,11 @@
 // output  [blocks, columns]
 //
 // One invocation adds one column of vectors of four, so that neighbours read neighbours. Four sums
-// for every fourth row keep four loads under way; they are added at the end. Where TOGETHER, all
-// invocations of a workgroup add the same column: an adapter that knows then loads once for all.
+// for every fourth row keep four loads under way; they are added at the end.
 
 // import lib/index.wgsl
 
 const WIDTH: u32 = 64u;
-const TOGETHER: bool = false;
 
 struct Params {
     blocks: u32,
@@ -26,14 +24,9 @@ struct Params {
 @compute @workgroup_size(WIDTH)
 fn main(
     @builtin(global_invocation_id) global: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-    @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
-    var i = flat_thread(global, groups, WIDTH);
-    if TOGETHER {
-        i = flat_group(group, groups);
-    }
+    let i = flat_thread(global, groups, WIDTH);
     if i >= params.blocks * params.columns {
         return;
     }
@@ -53,9 +46,6 @@ fn main(
     for (var row = 0u; row < params.rows % 4u; row++) {
         sum0 += input[at];
         at += step;
-    }
-    if TOGETHER && local > 0u {
-        return;
     }
     output[i] = (sum0 + sum1) + (sum2 + sum3);
 }

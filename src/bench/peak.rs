@@ -5,7 +5,7 @@
 //! processor: less than a data sheet promises, and the most that any kernel of the same kind can
 //! hope for.
 
-use super::{Budget, Workload, compute, measure};
+use super::{Budget, Runner, Workload, compute, measure};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Target;
@@ -30,6 +30,8 @@ pub struct Peak {
     pub write: Rate,
     /// Copying: GB/s, read and written bytes added.
     pub copy: Rate,
+    /// What the host takes to hand work over, on a GPU.
+    pub launch: Option<Launch>,
 }
 
 /// A measured rate, in billions a second.
@@ -39,6 +41,15 @@ pub struct Rate {
     pub giga_per_second: f64,
     /// The kernel that reached it, or `cpu`.
     pub kernel: String,
+}
+
+/// What the host takes to hand work over to an idle device, in microseconds.
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
+pub struct Launch {
+    /// To record and submit a dispatch more.
+    pub dispatch_us: f64,
+    /// To submit anything.
+    pub submission_us: f64,
 }
 
 impl Peak {
@@ -123,7 +134,32 @@ pub fn measure_peak(device: &Device, effort: &Effort) -> Result<Peak> {
             &|y| Ok(y) == tiles.as_f32().map_err(|_| ()),
             all,
         )?,
+        launch: if matches!(device, Device::Cpu) { None } else { Some(measure_launch(device)?) },
     })
+}
+
+/// Dispatches in the shorter and the longer of two submissions.
+const LAUNCHES: [usize; 2] = [50, 550];
+
+/// Starts of which the fastest counts.
+const STARTS: usize = 25;
+
+/// The time from starting a run to having handed it over, for few dispatches and for many.
+///
+/// Errors where the device fails.
+pub fn measure_launch(device: &Device) -> Result<Launch> {
+    let case = Case::new("launch", Copy, vec![Tensor::f32([64], vec![1.0; 64])?]);
+    let workload = Workload::op(&case)?;
+    let mut us = [0.0; 2];
+    for (us, dispatches) in us.iter_mut().zip(LAUNCHES) {
+        let mut runner = Runner::new(device, &workload, dispatches)?;
+        runner.run()?;
+        let starts: Result<Vec<_>> = (0..STARTS).map(|_| Ok(runner.timed_start()?[0])).collect();
+        *us = starts?.into_iter().fold(f64::INFINITY, f64::min) * 1e6;
+    }
+    let [few, many] = LAUNCHES.map(|n| n as f64);
+    let dispatch_us = ((us[1] - us[0]) / (many - few)).max(0.0);
+    Ok(Launch { dispatch_us, submission_us: (us[0] - few * dispatch_us).max(0.0) })
 }
 
 /// A tile of the reading probe.

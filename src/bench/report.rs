@@ -44,7 +44,7 @@ pub struct Report {
     pub model: String,
     /// The training step at each batch.
     pub batches: Vec<Batch>,
-    /// The ops at the first batch; why there are none.
+    /// The ops at the first batch. Where there are none, `faults` says why.
     pub profile: Option<Profile>,
     /// The device's peaks.
     pub peak: Peak,

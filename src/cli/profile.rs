@@ -116,6 +116,12 @@ fn print_peak(peak: &Peak) {
     line("read", "GB/s", &peak.read);
     line("write", "GB/s", &peak.write);
     line("copy", "GB/s", &peak.copy);
+    if let Some(launch) = &peak.launch {
+        print_line(&format!(
+            "  {:<17}  {:>9.2} us       and {:.0} us a submission: the host's part",
+            "a dispatch", launch.dispatch_us, launch.submission_us
+        ));
+    }
 }
 
 fn print_profile(profile: &Profile, sort: Sort) {

@@ -72,25 +72,19 @@ impl Op for Read {
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let &[blocks, rows, columns] = types.input(0) else { return Ok(vec![]) };
         let parts = adapter.chunk_items(self.name(), blocks, &[rows * columns, columns])?;
-        let variant = |name, width: u32, is_together: bool| {
-            let dispatches = parts.iter().map(|part| {
-                let columns4 = columns / 4;
-                let dispatch = Dispatch::new(crate::kernel::shader!("probe/read.wgsl"))
-                    .constant("WIDTH", width)
-                    .constant("TOGETHER", is_together)
-                    .bind_range("input", Operand::Input(0), scaled(part, rows * columns))
-                    .bind_range("output", Operand::Output(0), scaled(part, columns))
-                    .params(&ReadParams {
-                        blocks: part.len() as u32,
-                        rows: rows as u32,
-                        columns: columns4 as u32,
-                    });
-                let vectors = part.len() * columns4;
-                if is_together { dispatch.groups(vectors) } else { dispatch.threads(vectors) }
-            });
-            Variant::new(name, dispatches.collect())
-        };
-        Ok(vec![variant("vec4", 64, false), variant("together", 8, true)])
+        let dispatches = parts.into_iter().map(|part| {
+            let columns4 = columns / 4;
+            Dispatch::new(crate::kernel::shader!("probe/read.wgsl"))
+                .bind_range("input", Operand::Input(0), scaled(&part, rows * columns))
+                .bind_range("output", Operand::Output(0), scaled(&part, columns))
+                .params(&ReadParams {
+                    blocks: part.len() as u32,
+                    rows: rows as u32,
+                    columns: columns4 as u32,
+                })
+                .threads(part.len() * columns4)
+        });
+        Ok(vec![Variant::new("vec4", dispatches.collect())])
     }
 }
 

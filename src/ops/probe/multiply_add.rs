@@ -30,35 +30,41 @@ struct Params {
     addend: f32,
 }
 
-/// A kernel, and how many vectors an invocation of it keeps in registers.
-type Kernel = (&'static str, u32, bool);
+/// A kernel: its name, the vectors that an invocation keeps in registers, the rounds that its loop
+/// takes at a time, and whether it asks for fused multiply-adds.
+type Kernel = (&'static str, u32, u32, bool);
 
-const SINGLE: [Kernel; 7] = [
-    ("fma4", 4, true),
-    ("fma8", 8, true),
-    ("fma3", 3, true),
-    ("fma2", 2, true),
-    ("fma1", 1, true),
-    ("mul_add4", 4, false),
-    ("mul_add2", 2, false),
+const SINGLE: [Kernel; 11] = [
+    ("fma_4x16", 4, 16, true),
+    ("fma_8x16", 8, 16, true),
+    ("fma_2x16", 2, 16, true),
+    ("fma_1x16", 1, 16, true),
+    ("fma_8x4", 8, 4, true),
+    ("fma_4x4", 4, 4, true),
+    ("fma_3x4", 3, 4, true),
+    ("fma_2x4", 2, 4, true),
+    ("fma_2x2", 2, 2, true),
+    ("mul_add_4x16", 4, 16, false),
+    ("mul_add_2x4", 2, 4, false),
 ];
-const HALF: [Kernel; 4] = [
-    ("half_fma4", 4, true),
-    ("half_fma8", 8, true),
-    ("half_fma2", 2, true),
-    ("half_mul_add4", 4, false),
+const HALF: [Kernel; 5] = [
+    ("half_fma_4x16", 4, 16, true),
+    ("half_fma_8x16", 8, 16, true),
+    ("half_fma_2x16", 2, 16, true),
+    ("half_fma_2x4", 2, 4, true),
+    ("half_mul_add_4x16", 4, 16, false),
 ];
 
 impl MultiplyAdd {
     /// Whether the kernel of this name computes in half precision.
     pub fn is_half(kernel: &str) -> bool {
-        HALF.iter().any(|&(name, _, _)| name == kernel)
+        HALF.iter().any(|&(name, ..)| name == kernel)
     }
 
     fn variant(
         self,
         shader: Shader,
-        (name, chains, is_fused): Kernel,
+        (name, chains, unroll, is_fused): Kernel,
         types: &Types,
         adapter: &Adapter,
     ) -> Variant {
@@ -69,6 +75,7 @@ impl MultiplyAdd {
             let (factor, addend, rounds) = (1.0, ADDEND, self.rounds);
             Dispatch::new(shader)
                 .constant("CHAINS", chains)
+                .constant("UNROLL", unroll)
                 .constant("FUSED", is_fused)
                 .bind_range("input", Operand::Input(0), range.clone())
                 .bind_range("output", Operand::Output(0), range)
