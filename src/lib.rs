@@ -35,7 +35,7 @@
 //! `examples/alexnet.rs` trains AlexNet's sequence of layers and saves weights and learned filters;
 //! `examples/custom_layer.rs` adds an operation with a WGSL kernel of its own. The program `gabor`
 //! does the same from the command line: `gabor train`, `eval`, `predict`, `summary`, `devices`, `tune`,
-//! `bench`.
+//! `bench`, `profile`.
 //!
 //! # Where things are
 //!

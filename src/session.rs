@@ -5,7 +5,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
 use crate::gpu::{GpuEngine, GpuPending, GpuProgram, GpuStates};
-use crate::graph::{Graph, Plan};
+use crate::graph::{Graph, Plan, Timeline};
 use crate::tensor::Tensor;
 
 /// A device with states that last from run to run: parameters, momenta, running statistics.
@@ -107,7 +107,7 @@ impl Session {
                 PendingInner::Gpu(program.run(inputs).await?)
             }
             #[cfg(feature = "gpu")]
-            _ => return Err(Error::Usage("the program was loaded onto another device".into())),
+            _ => return Err(other_device()),
         }))
     }
 
@@ -125,6 +125,27 @@ impl Session {
     /// Errors as [`Session::start`].
     pub fn run(&mut self, program: &mut Program, inputs: &[(&str, &Tensor)]) -> Result<Outputs> {
         block_on(async { self.start(program, inputs).await?.finish().await })
+    }
+
+    /// [`Session::run`], timed step by step. On a GPU each dispatch is then a pass of its own, so that
+    /// the run as a whole takes longer than it would.
+    ///
+    /// Errors as [`Session::start`].
+    pub fn run_timed(
+        &mut self,
+        program: &mut Program,
+        inputs: &[(&str, &Tensor)],
+    ) -> Result<(Outputs, Timeline)> {
+        let (outputs, timeline) = match (&mut self.0, &mut program.0) {
+            (Inner::Cpu(states), ProgramInner::Cpu(program)) => {
+                program.run_timed(states, inputs)?
+            }
+            #[cfg(feature = "gpu")]
+            (Inner::Gpu(..), ProgramInner::Gpu(program)) => block_on(program.run_timed(inputs))?,
+            #[cfg(feature = "gpu")]
+            _ => return Err(other_device()),
+        };
+        Ok((Outputs(outputs), timeline))
     }
 
     /// The names of all states, in the order in which programs brought them.
@@ -162,6 +183,11 @@ impl Session {
             Inner::Gpu(engine, states) => states.write(engine, name, value),
         }
     }
+}
+
+#[cfg(feature = "gpu")]
+fn other_device() -> Error {
+    Error::Usage("the program was loaded onto another device".into())
 }
 
 impl Program {

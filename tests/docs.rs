@@ -23,9 +23,11 @@ fn read(path: &Path) -> String {
 fn adapters() -> Vec<Adapter> {
     let plain = Adapter::webgpu_default();
     let with = |kind, subgroups| Adapter { kind, subgroups, ..plain.clone() };
+    let half = Adapter { f16: true, ..plain.clone() };
     [AdapterKind::Discrete, AdapterKind::Software]
         .into_iter()
         .flat_map(|kind| [None, Some((8, 8)), Some((32, 32))].map(|s| with(kind, s)))
+        .chain([half])
         .collect()
 }
 

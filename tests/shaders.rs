@@ -20,7 +20,7 @@ fn adapters() -> Vec<Adapter> {
             adapters.push(Adapter { kind, subgroups, ..plain.clone() });
         }
     }
-    adapters.push(Adapter { max_binding_bytes: 16 << 10, max_groups: 8, ..plain });
+    adapters.push(Adapter { f16: true, max_binding_bytes: 16 << 10, max_groups: 8, ..plain });
     adapters
 }
 
@@ -45,7 +45,7 @@ fn uses() -> HashMap<String, (String, Dispatch)> {
 fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(text)
         .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)));
-    let capabilities = Capabilities::SUBGROUP;
+    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)));
@@ -62,11 +62,18 @@ fn every_use_translates_to_every_language() {
         let options = msl::Options { lang_version: (2, 4), ..Default::default() };
         msl::write_string(&module, &info, &options, &Default::default())
             .unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
-        let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
+        // Half precision came with 6.2.
+        let is_half = text.contains("enable f16;");
+        let shader_model = if is_half { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 };
+        let options = hlsl::Options { shader_model, ..Default::default() };
         let mut out = String::new();
         hlsl::Writer::new(&mut out, &options, &Default::default())
             .write(&module, &info, None)
             .unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
+        if is_half {
+            // naga writes no half precision in GLSL, and no engine of ours runs GLSL.
+            continue;
+        }
         let options = glsl::Options { version: glsl::Version::Desktop(460), ..Default::default() };
         let pipeline = glsl::PipelineOptions {
             shader_stage: naga::ShaderStage::Compute,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Workload;
 use crate::device::Device;
 use crate::error::Result;
+use crate::graph::{Plan, Timeline};
 use crate::session::{Outputs, Program, Session};
 
 /// How long to measure.
@@ -102,6 +103,33 @@ impl Runner {
         let outputs = self.session.run(&mut self.program, &inputs)?;
         self.is_first = false;
         Ok(outputs)
+    }
+
+    /// The plan that it runs.
+    pub fn plan(&self) -> &Plan {
+        self.program.plan()
+    }
+
+    /// Runs it, timed step by step: see [`Session::run_timed`].
+    ///
+    /// Errors where the device fails.
+    pub fn run_timed(&mut self) -> Result<(Outputs, Timeline)> {
+        let inputs = self.workload.inputs(self.is_first);
+        let timed = self.session.run_timed(&mut self.program, &inputs)?;
+        self.is_first = false;
+        Ok(timed)
+    }
+
+    /// Runs it once and says how many seconds passed until it was handed over to the device, and
+    /// until it was done.
+    pub(super) fn timed_start(&mut self) -> Result<[f64; 2]> {
+        let inputs = self.workload.inputs(self.is_first);
+        let start = Instant::now();
+        let pending = self.session.start_blocking(&mut self.program, &inputs)?;
+        let started = start.elapsed().as_secs_f64();
+        pending.wait()?;
+        self.is_first = false;
+        Ok([started, start.elapsed().as_secs_f64()])
     }
 
     /// Changes how often each [`Runner::run`] repeats the workload.

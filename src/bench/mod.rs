@@ -7,9 +7,13 @@
 
 pub mod layers;
 mod measure;
+pub mod peak;
 pub mod peers;
 mod process;
+pub mod profile;
+pub mod report;
 mod samples;
+pub mod trace;
 mod workload;
 
 pub use measure::{Budget, Runner, Time, measure};

@@ -12,6 +12,7 @@ mod filters;
 mod log;
 mod op;
 mod predict;
+mod profile;
 mod progress;
 mod summary;
 mod table;
@@ -42,6 +43,7 @@ enum Command {
     Devices(devices::Arguments),
     Bench(bench::Arguments),
     Tune(tune::Arguments),
+    Profile(profile::Arguments),
     Op(op::Arguments),
     Filters(filters::Arguments),
     Demo(demo::Arguments),
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Devices(arguments) => devices::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
+        Command::Profile(arguments) => profile::run(&arguments),
         Command::Op(arguments) => op::run(arguments),
         Command::Filters(arguments) => filters::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::graph::{Home, Initial, Plan, PlanStep, Slot};
+use crate::graph::{Clock, Home, HostSpan, Initial, Plan, PlanStep, Slot, Span, Timeline};
 use crate::ops::{CpuTensors, as_u32, as_u32_mut};
 use crate::tensor::{DType, Tensor, TensorType};
 
@@ -99,6 +100,33 @@ impl CpuProgram {
         states: &mut CpuStates,
         inputs: &[(&str, &Tensor)],
     ) -> Result<Vec<(String, Tensor)>> {
+        self.run_each(states, inputs, |memory, step| memory.step(step))
+    }
+
+    /// [`CpuProgram::run`], with the time that each step took.
+    pub(crate) fn run_timed(
+        &mut self,
+        states: &mut CpuStates,
+        inputs: &[(&str, &Tensor)],
+    ) -> Result<(Vec<(String, Tensor)>, Timeline)> {
+        let began = Instant::now();
+        let now = || began.elapsed().as_secs_f64();
+        let mut device = Vec::with_capacity(self.plan.steps.len());
+        let outputs = self.run_each(states, inputs, |memory, step| {
+            let start = now();
+            memory.step(step);
+            device.push(Span { step: device.len(), dispatch: 0, start, end: now() });
+        })?;
+        let host = vec![HostSpan { name: "run", start: 0.0, end: now() }];
+        Ok((outputs, Timeline { clock: Clock::Host, device, host }))
+    }
+
+    fn run_each(
+        &mut self,
+        states: &mut CpuStates,
+        inputs: &[(&str, &Tensor)],
+        mut run: impl FnMut(&mut Memory<'_>, &PlanStep) + Send,
+    ) -> Result<Vec<(String, Tensor)>> {
         for &(name, tensor) in inputs {
             let index = find_input(&self.plan, name)?;
             check_type("input", name, &self.plan.inputs[index].ty, tensor)?;
@@ -117,7 +145,7 @@ impl CpuProgram {
             state_of: &self.states,
         };
         // From within the thread pool, so that it is called once and not by every op.
-        rayon::scope(|_| self.plan.steps.iter().for_each(|step| memory.step(step)));
+        rayon::scope(|_| self.plan.steps.iter().for_each(|step| run(&mut memory, step)));
         let outputs = self
             .plan
             .outputs

@@ -88,7 +88,8 @@ impl GpuEngine {
         } else {
             let wanted = wgpu::Features::SUBGROUP
                 | wgpu::Features::SHADER_F16
-                | wgpu::Features::TIMESTAMP_QUERY;
+                | wgpu::Features::TIMESTAMP_QUERY
+                | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
             (offered & wanted, adapter.limits())
         };
         let descriptor = wgpu::DeviceDescriptor {

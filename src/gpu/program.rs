@@ -20,7 +20,7 @@ const IN_FLIGHT: usize = 3;
 
 /// What a step does, in order.
 #[derive(Debug)]
-enum Command {
+pub(super) enum Command {
     Dispatch {
         pipeline: Arc<Pipeline>,
         bind_group: wgpu::BindGroup,
@@ -37,12 +37,30 @@ enum Command {
     Submit,
 }
 
+/// A plan's step, and which of its dispatches.
+pub(super) type Origin = (usize, usize);
+
+impl Command {
+    /// Encodes a copy; nothing for any other command.
+    pub(super) fn encode_copy(&self, encoder: &mut wgpu::CommandEncoder) {
+        match self {
+            Command::Copy { from: (from, from_start), to: (to, to_start), bytes } => {
+                encoder.copy_buffer_to_buffer(from, *from_start, to, *to_start, *bytes);
+            }
+            Command::CopyTexels(copy) => copy.encode(encoder),
+            Command::Dispatch { .. } | Command::Submit => {}
+        }
+    }
+}
+
 /// A plan with its buffers, pipelines and bind groups.
 #[derive(Debug)]
 pub(crate) struct GpuProgram {
-    engine: GpuEngine,
+    pub(super) engine: GpuEngine,
     plan: Plan,
-    commands: Vec<Command>,
+    pub(super) commands: Vec<Command>,
+    /// What each command is there for.
+    pub(super) origins: Vec<Origin>,
     inputs: Vec<wgpu::Buffer>,
     is_written: Vec<bool>,
     outputs: Vec<wgpu::Buffer>,
@@ -94,7 +112,7 @@ impl GpuProgram {
             Home::Input(i) => &inputs[i],
             Home::State(i) => &states[i],
         };
-        let commands = Recorder::new(engine, &plan, &buffer)?.record()?;
+        let (commands, origins) = Recorder::new(engine, &plan, &buffer)?.record()?;
         let outputs = plan.outputs.iter().map(|v| buffer(v.home).clone()).collect();
         let (input_offsets, input_bytes) = offsets(plan.inputs.iter().map(|v| &v.ty));
         let (output_offsets, output_bytes) = offsets(plan.outputs.iter().map(|v| &v.ty));
@@ -105,6 +123,7 @@ impl GpuProgram {
             engine: engine.clone(),
             is_written: vec![false; inputs.len()],
             commands,
+            origins,
             inputs,
             outputs,
             input_offsets,
@@ -124,6 +143,15 @@ impl GpuProgram {
         let mut encoder = self.engine.device().create_command_encoder(&Default::default());
         let upload = self.upload(inputs, &mut encoder).await?;
         self.encode(&mut encoder);
+        self.submit(encoder, upload).await
+    }
+
+    /// Adds the way back of the outputs to what has been encoded, and hands it over.
+    pub(super) async fn submit(
+        &mut self,
+        mut encoder: wgpu::CommandEncoder,
+        upload: Option<Staging>,
+    ) -> Result<GpuPending> {
         let mut staging = self.free_readback().await?;
         for ((buffer, value), &offset) in
             self.outputs.iter().zip(&self.plan.outputs).zip(&self.output_offsets)
@@ -148,7 +176,7 @@ impl GpuProgram {
         })
     }
 
-    async fn upload(
+    pub(super) async fn upload(
         &mut self,
         inputs: &[(&str, &Tensor)],
         encoder: &mut wgpu::CommandEncoder,
@@ -188,12 +216,8 @@ impl GpuProgram {
         let mut rest = &self.commands[..];
         while let Some(command) = rest.first() {
             match command {
-                Command::Copy { from: (from, from_start), to: (to, to_start), bytes } => {
-                    encoder.copy_buffer_to_buffer(from, *from_start, to, *to_start, *bytes);
-                    rest = &rest[1..];
-                }
-                Command::CopyTexels(copy) => {
-                    copy.encode(encoder);
+                Command::Copy { .. } | Command::CopyTexels(_) => {
+                    command.encode_copy(encoder);
                     rest = &rest[1..];
                 }
                 Command::Submit => {
@@ -304,10 +328,10 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         Ok(())
     }
 
-    fn record(mut self) -> Result<Vec<Command>> {
-        let mut commands = Vec::new();
+    fn record(mut self) -> Result<(Vec<Command>, Vec<Origin>)> {
+        let (mut commands, mut origins) = (Vec::new(), Vec::new());
         let mut flops = 0;
-        for step in &self.plan.steps {
+        for (index, step) in self.plan.steps.iter().enumerate() {
             match step {
                 PlanStep::Copy { from, to, bytes } => commands.push(Command::Copy {
                     from: ((self.buffer)(*from).clone(), self.plan.start(*from)),
@@ -319,9 +343,10 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
                         return Err(Error::Usage("the plan was compiled for the CPU".into()));
                     };
                     let operands = Operands { types, inputs, outputs, workspace };
-                    for dispatch in &variant.dispatches {
+                    for (d, dispatch) in variant.dispatches.iter().enumerate() {
                         self.dispatch(variant, dispatch, &operands, &mut commands)
                             .map_err(|e| e.in_layer(layer))?;
+                        origins.resize(commands.len(), (index, d));
                     }
                     flops += op.cost(types).flops;
                     if flops > FLOPS_PER_SUBMIT && !self.engine.adapter().is_software() {
@@ -330,10 +355,11 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
                     }
                 }
             }
+            origins.resize(commands.len(), (index, 0));
         }
         self.engine.queue().write_buffer(&self.params, 0, &self.params_bytes);
         self.engine.check()?;
-        Ok(commands)
+        Ok((commands, origins))
     }
 
     fn dispatch(

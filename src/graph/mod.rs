@@ -11,6 +11,7 @@ mod liveness;
 mod plan;
 mod recompute;
 mod schedule;
+mod timeline;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use initial::Initial;
 pub use interpret::{Bindings, interpret};
 pub use plan::{Choose, Home, Kind, Plan, PlanStep, PlanValue, Slot, Target};
 pub use recompute::{Recompute, recompute};
+pub use timeline::{Clock, HostSpan, Span, Timeline};
 
 use crate::error::{Error, Result};
 use crate::ops::{Emit, Op, Types, Value};

@@ -19,6 +19,7 @@ mod op;
 pub mod optim;
 pub mod parallel;
 pub mod pool;
+pub mod probe;
 pub mod reduce;
 pub mod registry;
 pub mod shape;

@@ -41,6 +41,7 @@ pub const FAMILIES: &[Family] = &[
     super::norm::FAMILY,
     super::optim::FAMILY,
     super::pool::FAMILY,
+    super::probe::FAMILY,
     super::reduce::FAMILY,
     super::shape::FAMILY,
     super::softmax::FAMILY,
