@@ -251,8 +251,8 @@ fn peer_line(command: &[String], batch: usize) -> Result<Value> {
     if let Some(mut stdout) = child.stdout.take() {
         stdout.read_to_string(&mut text).map_err(|e| failed(e.to_string()))?;
     }
-    let objects = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = objects.filter(Value::is_object).next_back();
+    let mut objects = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let line = objects.rfind(Value::is_object);
     let line = line.ok_or_else(|| failed("it printed no JSON object".into()))?;
     match line["error"].as_str() {
         Some(error) => Err(failed(error.into())),
