@@ -146,7 +146,10 @@ fn print(report: &Report) {
             (Some(ms), Some(ratio)) => {
                 println!("{name}, batch {batch}: {ms:.2} ms, {ratio:.2} times ours");
             }
-            (Some(ms), None) => println!("{name}, batch {batch}: {ms:.2} ms"),
+            (Some(ms), None) => {
+                let fault = peer.fault.as_deref().unwrap_or("there is no figure of ours");
+                println!("{name}, batch {batch}: {ms:.2} ms; {fault}");
+            }
             _ => println!("{name}, batch {batch}: {}", peer.fault.as_deref().unwrap_or("-")),
         }
     }

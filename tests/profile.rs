@@ -78,6 +78,13 @@ fn rows_add_up_to_layers_passes_and_the_step() {
         let is_near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
         let total: f64 = profile.rows.iter().map(|row| row.ms).sum();
         assert!(is_near(profile.ops_ms, total) && total > 0.0);
+        // Of two steps the median is the mean.
+        let spans = profile.timelines.iter().flat_map(|(_, timeline)| &timeline.device);
+        let mean = spans.map(|span| span.end - span.start).sum::<f64>() / 2.0;
+        assert!((total - mean * 1e3).abs() < 1e-6 * total, "{total} ms, {mean} s");
+        for row in profile.rows.iter().filter(|row| !row.dispatches.is_empty()) {
+            assert!(is_near(row.ms, row.dispatches.iter().map(|part| part.ms).sum()), "{row:?}");
+        }
         assert!(is_near(profile.rows.iter().map(|row| row.share).sum(), 1.0));
         for sums in [&profile.layers, &profile.passes] {
             let parts = |s: &Sum| s.forward_ms + s.backward_ms + s.update_ms;
@@ -159,16 +166,17 @@ fn assert_nested(events: &[&Value]) {
     let time = |event: &Value, key: &str| (event[key].as_f64().unwrap() * 1e3).round();
     let spans = events.iter().map(|event| {
         let start = time(event, "ts");
-        (start, start + time(event, "dur"), event["name"].as_str().unwrap())
+        (event, start, start + time(event, "dur"), event["name"].as_str().unwrap())
     });
     let mut open: Vec<(f64, &str)> = vec![];
     let mut latest = f64::NEG_INFINITY;
-    for (start, end, name) in spans {
+    for (event, start, end, name) in spans {
         assert!(start >= latest && end >= start, "{name} begins before the one listed earlier");
         latest = start;
         while open.last().is_some_and(|(until, _)| *until <= start) {
             open.pop();
         }
+        assert!(event["cat"] != "dispatch" || !open.is_empty(), "{name} belongs to no op");
         if let Some((until, outer)) = open.last() {
             assert!(end <= *until, "{name} begins in {outer} and ends after it");
         }
@@ -221,6 +229,7 @@ fn a_report_tells_what_failed_and_goes_on() {
         steps: 1,
         peers: vec![
             ("twice".into(), words(&["sh", "-c", "echo warming up; echo '{\"ms\": 1e6}'"])),
+            ("other".into(), words(&["sh", "-c", "echo '{\"ms\": 1, \"gflop\": 1e3}'"])),
             ("broken".into(), words(&["sh", "-c", "echo '{\"error\": \"no memory\"}'"])),
             ("absent".into(), words(&["/no/such/program"])),
         ],
@@ -244,8 +253,10 @@ fn a_report_tells_what_failed_and_goes_on() {
         let ratio = report.peers[0].ratio.unwrap();
         assert!((ratio * step.ms / 1e6 - 1.0).abs() < 1e-9, "{:?}", report.peers[0]);
         assert!(report.peers[1].ratio.is_none() && report.peers[1].line["ms"] == 1e6);
-        assert!(report.peers[2].fault.as_ref().unwrap().contains("no memory"));
-        assert!(report.peers[4].fault.as_ref().unwrap().contains("/no/such/program"));
+        assert!(report.peers[2].ratio.is_none() && report.peers[2].line["ms"] == 1);
+        assert!(report.peers[2].fault.as_ref().unwrap().contains("1000.0 GFLOP"));
+        assert!(report.peers[4].fault.as_ref().unwrap().contains("no memory"));
+        assert!(report.peers[6].fault.as_ref().unwrap().contains("/no/such/program"));
     }
     let text = serde_json::to_value(&report).unwrap();
     assert_eq!(text["batches"][0]["batch"], 4);

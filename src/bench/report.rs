@@ -106,9 +106,13 @@ pub struct Peer {
     pub line: Value,
     /// How many times as long as ours its step takes.
     pub ratio: Option<f64>,
-    /// Why there is no line.
+    /// Why there is no line or no ratio.
     pub fault: Option<String>,
 }
+
+/// How many times as much another framework's step may be, as it counts: some count taps in the
+/// padding, some only convolutions and matrix products.
+const WORK: f64 = 1.5;
 
 /// How long another framework's program may take.
 const PEER_SECONDS: u64 = 90;
@@ -212,15 +216,17 @@ fn measure_step(options: &Options, device: &Device, batch: usize, peak: &Peak) -
 }
 
 fn run_peer(name: &str, command: &[String], ours: &Batch) -> Peer {
-    let (line, fault) = split(peer_line(command, ours.batch));
-    let ratio = line.as_ref().and_then(|line| line["ms"].as_f64()).zip(ours.step);
-    Peer {
-        name: name.into(),
-        batch: ours.batch,
-        ratio: ratio.map(|(ms, step)| ms / step.ms),
-        line: line.unwrap_or_default(),
-        fault,
+    let (line, mut fault) = split(peer_line(command, ours.batch));
+    let line = line.unwrap_or_default();
+    let mut ratio = line["ms"].as_f64().zip(ours.step).map(|(ms, step)| ms / step.ms);
+    if let Some((theirs, step)) = line["gflop"].as_f64().zip(ours.step) {
+        if !(theirs / WORK..=theirs * WORK).contains(&step.gflop) {
+            ratio = None;
+            let ours = step.gflop;
+            fault = Some(format!("not compared: its step is {theirs:.1} GFLOP, ours {ours:.1}"));
+        }
     }
+    Peer { name: name.into(), batch: ours.batch, ratio, line, fault }
 }
 
 /// The last JSON object that a program prints.
@@ -251,8 +257,8 @@ fn peer_line(command: &[String], batch: usize) -> Result<Value> {
     if let Some(mut stdout) = child.stdout.take() {
         stdout.read_to_string(&mut text).map_err(|e| failed(e.to_string()))?;
     }
-    let objects = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = objects.filter(Value::is_object).next_back();
+    let mut objects = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let line = objects.rfind(Value::is_object);
     let line = line.ok_or_else(|| failed("it printed no JSON object".into()))?;
     match line["error"].as_str() {
         Some(error) => Err(failed(error.into())),

@@ -54,7 +54,7 @@ fn sums(draw: &mut Draw, shape: [usize; 3]) -> Case {
 
 /// Rows that are and are not a multiple of four, one of everything, several workgroups and bindings.
 pub(super) fn read(draw: &mut Draw) -> Vec<Case> {
-    let shapes = [[1, 1, 4], [4, 4, 4], [3, 5, 8], [7, 13, 12], [65, 6, 64], [40, 9, 100]];
+    let shapes = [[1, 1, 4], [4, 4, 4], [3, 5, 8], [7, 13, 12], [65, 6, 64], [40, 9, 16]];
     shapes.into_iter().map(|shape| sums(draw, shape)).collect()
 }
 
