@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::full_gpu;
+use common::{full_gpu, gpu_with};
 use gabor::device::Device;
+use gabor::gpu::GpuOptions;
 use gabor::graph::{Graph, PlanStep};
 use gabor::kernel::{Adapter, Dispatch, Operand, Shader, Variant};
 use gabor::ops::case::Draw;
@@ -125,7 +126,8 @@ fn only(picks: Vec<Pick>) -> Pick {
 
 #[test]
 fn the_fastest_of_the_right_kernels_is_picked_and_kept() {
-    let Some(gpu) = full_gpu() else { return };
+    // A device that no other test creates anything on.
+    let Some(gpu) = gpu_with(GpuOptions::default()) else { return };
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path().join("tuning.json"));
     let graph = graph(ALL);
