@@ -145,7 +145,7 @@ impl Dispatch {
     }
 
     /// The bindings that are textures, each with its number among them and its columns.
-    pub(crate) fn texels(&self) -> impl Iterator<Item = (&Binding, (usize, u32))> {
+    pub fn texels(&self) -> impl Iterator<Item = (&Binding, (usize, u32))> {
         let textures = self.bindings.iter().filter_map(|b| Some((b, b.columns?)));
         textures.enumerate().map(|(number, (binding, columns))| (binding, (number, columns)))
     }

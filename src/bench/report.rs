@@ -128,12 +128,14 @@ pub fn report(
     tell: &dyn Fn(&str),
 ) -> Result<Report> {
     let began = Instant::now();
-    let device = open()?;
-    tell(&format!("{}: peaks", device.name()));
-    let peak = measure_peak(&device, &options.effort)?;
+    let (adapter, peak) = {
+        let device = open()?;
+        tell(&format!("{}: peaks", device.name()));
+        (adapter(&device), measure_peak(&device, &options.effort)?)
+    };
     let mut report = Report {
         gabor: env!("CARGO_PKG_VERSION").into(),
-        adapter: adapter(&device),
+        adapter,
         model: options.model.name().into(),
         batches: vec![],
         profile: None,
@@ -142,7 +144,6 @@ pub fn report(
         faults: vec![],
         seconds: 0.0,
     };
-    drop(device);
     for (i, &batch) in options.batches.iter().enumerate() {
         tell(&format!("training step, batch {batch}"));
         let step = open().and_then(|device| measure_step(options, &device, batch, &report.peak));
@@ -219,12 +220,12 @@ fn run_peer(name: &str, command: &[String], ours: &Batch) -> Peer {
     let (line, mut fault) = split(peer_line(command, ours.batch));
     let line = line.unwrap_or_default();
     let mut ratio = line["ms"].as_f64().zip(ours.step).map(|(ms, step)| ms / step.ms);
-    if let Some((theirs, step)) = line["gflop"].as_f64().zip(ours.step) {
-        if !(theirs / WORK..=theirs * WORK).contains(&step.gflop) {
-            ratio = None;
-            let ours = step.gflop;
-            fault = Some(format!("not compared: its step is {theirs:.1} GFLOP, ours {ours:.1}"));
-        }
+    if let Some((theirs, step)) = line["gflop"].as_f64().zip(ours.step)
+        && !(theirs / WORK..=theirs * WORK).contains(&step.gflop)
+    {
+        ratio = None;
+        let ours = step.gflop;
+        fault = Some(format!("not compared: its step is {theirs:.1} GFLOP, ours {ours:.1}"));
     }
     Peer { name: name.into(), batch: ours.batch, ratio, line, fault }
 }
