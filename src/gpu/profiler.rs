@@ -181,7 +181,8 @@ impl GpuProgram {
 }
 
 impl Stamps {
-    /// Room for the timestamps of `commands`; none where the device writes none.
+    /// Room for the timestamps of `commands`; none where the device writes none, or writes them, as software
+    /// adapters do, when a dispatch is handed to its threads and not when it is done.
     fn new(engine: &GpuEngine, commands: &[Command]) -> Result<Option<Self>> {
         let features = engine.device().features();
         let times_copies = features.contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
@@ -197,7 +198,8 @@ impl Stamps {
             is_timed.then(|| count - 2)
         });
         let places = places.collect();
-        if !features.contains(wgpu::Features::TIMESTAMP_QUERY) || count == 0 {
+        let is_late = engine.adapter().is_software();
+        if is_late || !features.contains(wgpu::Features::TIMESTAMP_QUERY) || count == 0 {
             return Ok(None);
         }
         let sets = (0..count).step_by(SET).map(|first| {

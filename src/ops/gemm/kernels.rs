@@ -109,9 +109,6 @@ impl Kernel {
 /// A part of k is at least this long.
 const LEAST_PART: usize = 64;
 
-/// Operands are copied to textures where each of their elements is used at least so often.
-const LEAST_REUSE: usize = 8;
-
 /// The kernels that `adapter` can run for a product, best guess first.
 pub(super) fn choose(problem: &Problem, adapter: &Adapter) -> Vec<Kernel> {
     let e = problem.extents();
@@ -120,14 +117,11 @@ pub(super) fn choose(problem: &Problem, adapter: &Adapter) -> Vec<Kernel> {
         // The tiled kernel would be slow here, and take a second to compile.
         let has_subgroups = adapter.subgroups.is_some_and(|(least, _)| least >= 8);
         if has_subgroups {
-            let texels = Kernel::fitted("texels", Method::Texels, &SUBGROUP, e);
-            let subgroup = Kernel::fitted("subgroup", Method::Subgroup, &SUBGROUP, e);
-            // A copy costs as much as a product with a few rows.
-            if e.m.min(e.n) >= LEAST_REUSE {
-                vec![texels, subgroup]
-            } else {
-                vec![subgroup, texels]
-            }
+            // Even a matrix that is used once is read faster by a copy.
+            vec![
+                Kernel::fitted("texels", Method::Texels, &SUBGROUP, e),
+                Kernel::fitted("subgroup", Method::Subgroup, &SUBGROUP, e),
+            ]
         } else {
             vec![Kernel::fitted("wide", Method::Wide, &WIDE, e)]
         }
