@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("train", "data device error graph io kernel nn ops optim session tensor viz zoo"),
     ("bench", "device error graph kernel nn ops optim session tensor tolerance train zoo"),
     ("prelude", "data device error nn optim tensor train"),
-    ("cli", "bench call data device error gpu graph nn optim ops tensor train zoo io"),
+    ("cli", "bench call data device error gpu graph nn optim ops tensor train viz zoo io"),
 ];
 
 /// The Rust files under a folder.

@@ -4,6 +4,7 @@
 //! then 2.
 
 mod bench;
+mod data;
 mod devices;
 mod eval;
 mod op;
@@ -37,6 +38,7 @@ enum Command {
     Devices(devices::Arguments),
     Bench(bench::Arguments),
     Op(op::Arguments),
+    Data(data::Arguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Devices(arguments) => devices::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Op(arguments) => op::run(arguments),
+        Command::Data(arguments) => data::run(arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -6,6 +6,7 @@ mod memory;
 mod network;
 mod run;
 mod trainer;
+mod views;
 
 pub use config::TrainConfig;
 pub use graphs::{Names, accumulation, application, evaluation, prediction, training_step};

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "cli")]
 
+mod data;
 mod faults;
 
 use std::path::{Path, PathBuf};
