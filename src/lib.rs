@@ -35,7 +35,7 @@
 //! `examples/alexnet.rs` trains AlexNet's sequence of layers and saves weights and learned filters;
 //! `examples/custom_layer.rs` adds an operation with a WGSL kernel of its own. The program `gabor`
 //! does the same from the command line: `gabor train`, `eval`, `predict`, `summary`, `devices`, `tune`,
-//! `bench`, `profile`.
+//! `bench`, `profile`, `data`.
 //!
 //! # Where things are
 //!
@@ -44,7 +44,7 @@
 //! | [`prelude`] | the dozen names that a training program needs |
 //! | [`nn`] | layers, initial values, [`Model`](nn::Model) |
 //! | [`zoo`] | networks that have a name |
-//! | [`data`] | data sets, augmentation, the loader |
+//! | [`data`] | data sets, transforms, the loader, downloads |
 //! | [`optim`] | optimizers and schedules of the learning rate |
 //! | [`train`] | [`Trainer`](train::Trainer), [`Network`](train::Network), runs and their folders |
 //! | [`device`] | the CPU or a GPU |
@@ -75,7 +75,8 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `gpu` | yes | the WGSL engine; without it there is the CPU |
-//! | `images` | with `cli` | the data set `photos`, pictures of filters and curves |
+//! | `images` | with `cli` | folders of pictures, the data set `photos`, pictures of filters and curves |
+//! | `download` | with `cli` | data sets from the network |
 //! | `cli` | yes | the program `gabor` |
 
 pub mod bench;

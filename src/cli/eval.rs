@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{print_json, print_line};
-use crate::data;
+use crate::data::{self, LoaderConfig, OpenOptions};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::train::Finished;
 use crate::tuning::{Cache, Tuning};
 
@@ -21,6 +21,9 @@ pub(super) struct Arguments {
     /// Another data set than the one that it was trained on; its test part is used.
     #[arg(long)]
     data: Option<String>,
+    /// Broken files of a folder that may be left out.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad: usize,
     /// Images at a time.
     #[arg(long, default_value_t = 64)]
     batch: usize,
@@ -39,16 +42,16 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let device = device(&arguments.device)?.tuned(&arguments.tune, &Cache::user())?;
     let mut finished = Finished::open(&arguments.run, &device)?;
     let name = arguments.data.as_ref().unwrap_or(&finished.data);
-    let source = data::open(name)?;
-    let input = finished.network.model().input();
-    if source.test.shape() != input {
-        let given = source.test.shape();
-        return Err(Error::Usage(format!(
-            "data set {name} has images of {given:?}, the network takes {input:?}"
-        )));
-    }
+    let image_size = finished.image[1];
+    let options = OpenOptions { max_bad: arguments.max_bad, image_size, ..OpenOptions::default() };
+    let source = data::open_with(name, &options)?;
+    let config = LoaderConfig {
+        transforms: finished.transforms.clone(),
+        ..LoaderConfig::new(arguments.batch, finished.normalise.clone())
+    };
     finished.network.tune(arguments.batch)?;
-    let test = finished.network.evaluate(&source.test, &finished.normalise, arguments.batch)?;
+    let test = finished.network.evaluate_with(&source.test, config)?;
+    super::data::report(&source.test.skipped());
     if arguments.json {
         print_json(&test)?;
     } else {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{print_json, print_line};
-use crate::data;
+use crate::data::{self, decode};
 use crate::error::Result;
 use crate::explain::{Report, Settings, report};
 use crate::train::Finished;
@@ -54,7 +54,10 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let device = super::eval::device(&arguments.device)?;
     let finished = Finished::open(&arguments.run, &device)?;
-    let pixels = super::predict::pixels(&arguments.image, finished.network.model().input())?;
+    let [channels, height, width] = finished.network.model().input();
+    let picture = decode::read(&arguments.image)?.with_channels(channels)?.scaled(height, width)?;
+    let mut pixels = vec![0; channels * height * width];
+    picture.write_planes(&mut pixels);
     let source = match arguments.sample {
         0 => None,
         _ => Some(data::open(arguments.data.as_ref().unwrap_or(&finished.data))?),

@@ -60,10 +60,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// The picture that is named, in colour.
 fn picture(name: &str) -> Result<RgbImage> {
-    let Some(name) = name.strip_prefix("photo:") else {
-        return Ok(super::predict::picture(name.as_ref())?.to_rgb8());
+    let (width, height, rgb) = match name.strip_prefix("photo:") {
+        Some(name) => data::photograph(name)?,
+        None => {
+            let picture = data::decode::read(name.as_ref())?.with_channels(3)?;
+            let [_, height, width] = picture.shape();
+            (width, height, picture.bytes().to_vec())
+        }
     };
-    let (width, height, rgb) = data::photograph(name)?;
     let picture = RgbImage::from_raw(width as u32, height as u32, rgb);
-    picture.ok_or_else(|| Error::Usage(format!("photograph {name} is damaged")))
+    picture.ok_or_else(|| Error::Usage(format!("picture {name} is damaged")))
 }

@@ -4,6 +4,7 @@
 //! then 2.
 
 mod bench;
+mod data;
 mod demo;
 mod devices;
 mod eval;
@@ -48,6 +49,7 @@ enum Command {
     Filters(filters::Arguments),
     Demo(demo::Arguments),
     Explain(explain::Arguments),
+    Data(data::Arguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -75,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Filters(arguments) => filters::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Explain(arguments) => explain::run(arguments),
+        Command::Data(arguments) => data::run(arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -31,7 +31,8 @@ pub(super) struct Arguments {
     /// A configuration to start from; other arguments override it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// digits, photos, or idx:DIR for a folder of MNIST-format files.
+    /// digits, photos, idx:DIR for a folder of MNIST-format files, cifar10:DIR, cifar100:DIR, or
+    /// folder:DIR for a folder of pictures for each class.
     #[arg(long, value_name = "DATA")]
     data: Option<String>,
     /// The network: alexnet-small, alexnet, alexnet-2014, lenet.
@@ -80,6 +81,12 @@ pub(super) struct Arguments {
     /// Train on the images as they are.
     #[arg(long)]
     no_augment: bool,
+    /// Broken files of a folder that may be left out.
+    #[arg(long, value_name = "N")]
+    max_bad: Option<usize>,
+    /// Hold back this share of the training set and evaluate it in place of the test set.
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    validation: Option<f64>,
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME; see `gabor devices`.
     #[arg(long)]
     device: Option<String>,
@@ -134,6 +141,8 @@ impl Arguments {
         config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.clip_value = self.clip_value.or(config.clip_value);
         config.ema = self.ema.or(config.ema);
+        set(&mut config.max_bad, &self.max_bad);
+        config.validation = self.validation.or(config.validation);
         config.max_steps = self.max_steps.or(config.max_steps);
         if let Some(which) = &self.recompute {
             config.recompute = Recompute::named(which)?;
@@ -158,6 +167,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let stop = interruptible()?;
     let is_talking = !arguments.quiet && !arguments.json;
     let mut progress = Progress::new(&run, is_talking);
+    let train = run.source().train.clone();
     let summary = run.execute(|event| {
         progress.show(event);
         if let (Event::Epoch(epoch), true) = (event, arguments.json) {
@@ -170,6 +180,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         }
     })?;
     progress.end();
+    super::data::report(&train.skipped());
     if arguments.json {
         print_json(&summary)?;
     } else if !arguments.quiet {

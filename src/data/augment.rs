@@ -9,11 +9,13 @@ use crate::philox::Stream;
 /// How far training images are changed at random. Every draw is uniform within its range and the
 /// number of draws is always the same, so that one setting does not change what another draws.
 ///
-/// An image is flipped, then scaled and turned about its centre, then shifted; what comes from
-/// outside of it is 0 (black). Then contrast and brightness change, on a scale of 0 to 1:
-/// `value = clamp((pixel / 255 - 0.5) * contrast + 0.5 + brightness, 0, 1)`.
+/// An image is flipped, then sheared, scaled and turned about its centre, then shifted; what comes
+/// from outside of it is 0 (black). Then contrast and brightness change, on a scale of 0 to 1:
+/// `value = clamp((pixel / 255 - 0.5) * contrast + 0.5 + brightness, 0, 1)`. Last, where there are
+/// three channels, the distance from grey: `value = clamp(grey + (value - grey) * saturation, 0, 1)`
+/// with `grey = 0.299 red + 0.587 green + 0.114 blue` (ITU-R BT.601).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Augment {
     /// The most pixels, whole ones, that an image is shifted along each axis.
     pub max_shift: usize,
@@ -27,6 +29,10 @@ pub struct Augment {
     pub brightness: f32,
     /// The part by which the contrast changes at most: 0.2 is a factor from 0.8 to 1.2.
     pub contrast: f32,
+    /// The most degrees that vertical lines lean, either way.
+    pub shear_degrees: f32,
+    /// The part by which the distance from grey changes at most: 0.2 is a factor from 0.8 to 1.2.
+    pub saturation: f32,
 }
 
 /// What was drawn for one image.
@@ -39,6 +45,9 @@ struct Draw {
     scale: f32,
     brightness: f32,
     contrast: f32,
+    /// The tangent of the angle by which vertical lines lean.
+    shear: f32,
+    saturation: f32,
 }
 
 impl Augment {
@@ -47,18 +56,21 @@ impl Augment {
         Augment::default()
     }
 
-    /// Errors where a setting is outside of its range: `rotate_degrees` 0 to 180, `brightness` 0 to
-    /// 1, `scale` and `contrast` 0 to less than 1, `max_shift` less than 2^31.
+    /// Errors where a setting is outside of its range: `rotate_degrees` 0 to 180, `shear_degrees` 0
+    /// to 80, `brightness` 0 to 1, `scale`, `contrast` and `saturation` 0 to less than 1, `max_shift`
+    /// less than 2^31.
     pub fn check(&self) -> Result<()> {
         if self.max_shift > i32::MAX as usize {
             let remedy = "must be less than the image's size";
-            return Err(Error::setting("augment.max_shift", self.max_shift, remedy));
+            return Err(Error::setting("augment.max-shift", self.max_shift, remedy));
         }
         for (setting, value, most, remedy) in [
-            ("augment.rotate_degrees", self.rotate_degrees, 180.0, "must be from 0 to 180"),
+            ("augment.rotate-degrees", self.rotate_degrees, 180.0, "must be from 0 to 180"),
             ("augment.brightness", self.brightness, 1.0, "must be from 0 to 1"),
             ("augment.scale", self.scale, 0.99, "must be from 0 to 0.99"),
             ("augment.contrast", self.contrast, 0.99, "must be from 0 to 0.99"),
+            ("augment.saturation", self.saturation, 0.99, "must be from 0 to 0.99"),
+            ("augment.shear-degrees", self.shear_degrees, 80.0, "must be from 0 to 80"),
         ] {
             if !(0.0..=most).contains(&value) {
                 return Err(Error::setting(setting, value, remedy));
@@ -78,11 +90,23 @@ impl Augment {
         normalise: &Normalise,
         output: &mut [f32],
     ) {
+        self.change(pixels, shape, random, output);
+        normalise.apply_in_place(output);
+    }
+
+    /// [`Augment::apply`] without normalisation: values stay in the range 0 to 255.
+    pub(super) fn change<T: Copy + Into<f32>>(
+        &self,
+        pixels: &[T],
+        shape: [usize; 3],
+        random: &mut Stream,
+        output: &mut [f32],
+    ) {
         let draw = self.draw(random);
         let [_, height, width] = shape;
         let plane = (height * width).max(1);
         for (from, to) in pixels.chunks_exact(plane).zip(output.chunks_exact_mut(plane)) {
-            if draw.angle == 0.0 && draw.scale == 1.0 {
+            if draw.angle == 0.0 && draw.scale == 1.0 && draw.shear == 0.0 {
                 draw.shift_plane(from, to, height, width);
             } else {
                 draw.turn_plane(from, to, height, width);
@@ -94,7 +118,9 @@ impl Augment {
                 *value = (*value * draw.contrast + offset).clamp(0.0, 255.0);
             }
         }
-        normalise.apply_in_place(output);
+        if draw.saturation != 1.0 {
+            saturate(draw.saturation, plane, output);
+        }
     }
 
     fn draw(&self, random: &mut Stream) -> Draw {
@@ -107,13 +133,37 @@ impl Augment {
             scale: 1.0 + random.signed() * self.scale,
             brightness: random.signed() * self.brightness,
             contrast: 1.0 + random.signed() * self.contrast,
+            // Drawn last, so that the draws before stay what they were without these two.
+            shear: (random.signed() * self.shear_degrees).to_radians().tan(),
+            saturation: 1.0 + random.signed() * self.saturation,
+        }
+    }
+}
+
+/// Moves the colours of an image of three planes away from their grey or towards it.
+fn saturate(factor: f32, plane: usize, image: &mut [f32]) {
+    if image.len() != 3 * plane {
+        return;
+    }
+    let (red, rest) = image.split_at_mut(plane);
+    let (green, blue) = rest.split_at_mut(plane);
+    for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
+        let grey = 0.299 * *red + 0.587 * *green + 0.114 * *blue;
+        for value in [red, green, blue] {
+            *value = (grey + (*value - grey) * factor).clamp(0.0, 255.0);
         }
     }
 }
 
 impl Draw {
     /// Flips and shifts by whole pixels, exactly.
-    fn shift_plane(&self, from: &[u8], to: &mut [f32], height: usize, width: usize) {
+    fn shift_plane<T: Copy + Into<f32>>(
+        &self,
+        from: &[T],
+        to: &mut [f32],
+        height: usize,
+        width: usize,
+    ) {
         for (y, row) in to.chunks_exact_mut(width).enumerate() {
             let source_y = usize::try_from(y as i64 - self.shift[1]).ok().filter(|&v| v < height);
             for (x, value) in row.iter_mut().enumerate() {
@@ -122,7 +172,7 @@ impl Draw {
                 *value = match (source_y, source_x) {
                     (Some(y), Some(x)) => {
                         let x = if self.flip { width - 1 - x } else { x };
-                        f32::from(from[y * width + x])
+                        from[y * width + x].into()
                     }
                     _ => 0.0,
                 };
@@ -130,9 +180,15 @@ impl Draw {
         }
     }
 
-    /// Flips, scales, turns and shifts: every output pixel goes back to where it comes from and
+    /// Flips, shears, scales, turns and shifts: every output pixel goes back to where it comes from and
     /// takes the four pixels around it by their distance (bilinear).
-    fn turn_plane(&self, from: &[u8], to: &mut [f32], height: usize, width: usize) {
+    fn turn_plane<T: Copy + Into<f32>>(
+        &self,
+        from: &[T],
+        to: &mut [f32],
+        height: usize,
+        width: usize,
+    ) {
         let centre = [(width as f32 - 1.0) / 2.0, (height as f32 - 1.0) / 2.0];
         let (sin, cos) = self.angle.sin_cos();
         let (sin, cos) = (sin / self.scale, cos / self.scale);
@@ -141,22 +197,22 @@ impl Draw {
             let dy = y as f32 - centre[1] - self.shift[1] as f32;
             for (x, value) in row.iter_mut().enumerate() {
                 let dx = x as f32 - centre[0] - self.shift[0] as f32;
-                let source_x = mirror * (cos * dx + sin * dy) + centre[0];
-                let source_y = cos * dy - sin * dx + centre[1];
-                *value = bilinear(from, height, width, source_x, source_y);
+                let (across, down) = (cos * dx + sin * dy, cos * dy - sin * dx);
+                let source_x = mirror * (across - self.shear * down) + centre[0];
+                *value = bilinear(from, height, width, source_x, down + centre[1]);
             }
         }
     }
 }
 
 /// The plane's value at column `x`, row `y`; pixels outside of it are 0.
-fn bilinear(plane: &[u8], height: usize, width: usize, x: f32, y: f32) -> f32 {
+fn bilinear<T: Copy + Into<f32>>(plane: &[T], height: usize, width: usize, x: f32, y: f32) -> f32 {
     let (left, top) = (x.floor(), y.floor());
     let (right_part, bottom_part) = (x - left, y - top);
     let (left, top) = (left as i64, top as i64);
     let at = |x: i64, y: i64| {
         if (0..width as i64).contains(&x) && (0..height as i64).contains(&y) {
-            f32::from(plane[y as usize * width + x as usize])
+            plane[y as usize * width + x as usize].into()
         } else {
             0.0
         }
@@ -247,6 +303,8 @@ mod tests {
             scale: 1.0,
             brightness: 0.0,
             contrast: 1.0,
+            shear: 0.0,
+            saturation: 1.0,
         };
         let mut output = vec![0.0; 25];
         draw.turn_plane(&pixels, &mut output, size, size);
@@ -260,7 +318,16 @@ mod tests {
         let pixels = image();
         let (height, width) = (SHAPE[1], SHAPE[2]);
         for (flip, shift) in [(false, [0, 0]), (true, [1, -2]), (true, [0, 3]), (false, [-9, 0])] {
-            let draw = Draw { flip, shift, angle: 0.0, scale: 1.0, brightness: 0.0, contrast: 1.0 };
+            let draw = Draw {
+                flip,
+                shift,
+                angle: 0.0,
+                scale: 1.0,
+                brightness: 0.0,
+                contrast: 1.0,
+                shear: 0.0,
+                saturation: 1.0,
+            };
             let (mut exact, mut turned) = (vec![0.0; 63], vec![0.0; 63]);
             draw.shift_plane(&pixels[..63], &mut exact, height, width);
             draw.turn_plane(&pixels[..63], &mut turned, height, width);
@@ -280,6 +347,8 @@ mod tests {
             scale: 2.0,
             brightness: 0.0,
             contrast: 1.0,
+            shear: 0.0,
+            saturation: 1.0,
         };
         let mut output = vec![0.0; 81];
         draw.turn_plane(&pixels, &mut output, height, width);
@@ -316,6 +385,8 @@ mod tests {
             scale: 0.3,
             brightness: 0.1,
             contrast: 0.1,
+            shear_degrees: 5.0,
+            saturation: 0.3,
         };
         let turn = Augment { rotate_degrees: 20.0, max_shift: 3, ..Augment::none() };
         for stream in 0..20 {
@@ -323,6 +394,62 @@ mod tests {
             let b = turn.draw(&mut Stream::new(1, [stream, 0, 0]));
             assert_eq!((a.angle, a.shift), (b.angle, b.shift));
         }
+    }
+
+    #[test]
+    fn draws_are_those_that_they_always_were() {
+        let augment = Augment {
+            max_shift: 3,
+            flip: true,
+            rotate_degrees: 20.0,
+            scale: 0.3,
+            brightness: 0.1,
+            contrast: 0.2,
+            ..Augment::none()
+        };
+        let draw = augment.draw(&mut Stream::new(9, [4, 2, 7]));
+        // The words of the stream by hand, in the order of the first version.
+        let mut random = Stream::new(9, [4, 2, 7]);
+        let shift = [random.below(7), random.below(7)].map(|v| i64::from(v) - 3);
+        assert_eq!((draw.shift, draw.flip), (shift, random.word() & 1 == 1));
+        let signed: Vec<f32> = (0..4).map(|_| random.signed()).collect();
+        assert_eq!(draw.angle, (signed[0] * 20.0).to_radians());
+        assert_eq!(draw.scale, 1.0 + signed[1] * 0.3);
+        assert_eq!([draw.brightness, draw.contrast], [signed[2] * 0.1, 1.0 + signed[3] * 0.2]);
+        assert_eq!([draw.shear, draw.saturation], [0.0, 1.0]);
+    }
+
+    #[test]
+    fn shear_moves_rows_against_each_other() {
+        let (height, width) = (5, 9);
+        let pixels: Vec<u8> = (0..45).map(|i| 20 * (i % 9) as u8).collect();
+        let mut draw = Augment::none().draw(&mut Stream::new(1, [0; 3]));
+        draw.shear = 0.5;
+        let mut output = vec![0.0; 45];
+        draw.turn_plane(&pixels, &mut output, height, width);
+        // Half a pixel a row from the middle, so the ramp moves by 10 a row.
+        for y in 0..5 {
+            for x in 2..7 {
+                let expected = 20.0 * x as f32 - 10.0 * (y as f32 - 2.0);
+                assert!((output[y * 9 + x] - expected).abs() < 1e-3, "{output:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn saturation_keeps_grey_and_brightness() {
+        let mut image = vec![100.0, 200.0, 100.0, 50.0, 100.0, 80.0];
+        let grey = |image: &[f32], at: usize| {
+            0.299 * image[at] + 0.587 * image[at + 2] + 0.114 * image[at + 4]
+        };
+        let before = [grey(&image, 0), grey(&image, 1)];
+        saturate(0.5, 2, &mut image);
+        assert!(close(&[image[0], image[2], image[4]], [100.0; 3]), "grey stays: {image:?}");
+        assert!(close(&before, [grey(&image, 0), grey(&image, 1)]), "{image:?}");
+        assert!((image[1] - (before[1] + 200.0) / 2.0).abs() < 1e-3, "{image:?}");
+        let mut other = vec![1.0, 2.0];
+        saturate(0.5, 1, &mut other);
+        assert_eq!(other, [1.0, 2.0], "two channels have no grey");
     }
 
     #[test]
@@ -335,6 +462,8 @@ mod tests {
             Augment { contrast: f32::INFINITY, ..none.clone() },
             Augment { brightness: 1.5, ..none.clone() },
             Augment { max_shift: usize::MAX, ..none.clone() },
+            Augment { shear_degrees: 90.0, ..none.clone() },
+            Augment { saturation: -0.1, ..none.clone() },
         ] {
             assert!(bad.check().unwrap_err().to_string().contains("augment."), "{bad:?}");
         }

@@ -83,6 +83,11 @@ impl Dataset for Images {
         pixels.copy_from_slice(&self.pixels[index * size..][..size]);
         Ok(self.labels[index])
     }
+
+    fn label(&self, index: usize) -> Result<u32> {
+        let missing = || Error::Usage(format!("data set {}: there is no image {index}", self.name));
+        self.labels.get(index).copied().ok_or_else(missing)
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{Augment, Dataset, Normalise};
+use super::transform::{DrawKey, Scratch};
+use super::{Dataset, Normalise, Transforms};
 use crate::error::{Error, Result};
 use crate::philox::Stream;
 
@@ -16,8 +17,8 @@ const AHEAD: usize = 2;
 /// Those that wait, the one being made and the one in use: no more buffers than that are kept.
 const MOST_SPARE: usize = AHEAD + 2;
 /// The third word of the random streams' names, so that they meet no other use of the seed.
-const AUGMENT_STREAM: u32 = 0xda7a_0001;
 const SHUFFLE_STREAM: u32 = 0xda7a_0002;
+const SAMPLE_STREAM: u32 = 0xda7a_0004;
 
 /// How a [`Loader`] makes batches.
 #[derive(Clone, Debug)]
@@ -28,14 +29,17 @@ pub struct LoaderConfig {
     pub seed: u64,
     /// Whether every epoch has its own random order; else the data set's.
     pub shuffle: bool,
-    /// Random changes to the images; `None` for testing.
-    pub augment: Option<Augment>,
+    /// Draws the images of an epoch, as many as there are, with replacement and with chances in
+    /// these proportions, one for each image; empty to take each image once.
+    pub weights: Vec<f32>,
+    /// What happens to the images before they are normalised.
+    pub transforms: Transforms,
     /// From bytes to values.
     pub normalise: Normalise,
     /// Whether to leave out a last batch that is not full.
     pub drop_last: bool,
-    /// Threads that make batches, 0 for a quarter of the processor's (1 to 4 of them). Batches are
-    /// the same for any number.
+    /// Threads that make batches, 0 for a quarter of the processor's (1 to 4 of them), or all where
+    /// the images must be decoded. Batches are the same for any number.
     pub threads: usize,
 }
 
@@ -46,7 +50,8 @@ impl LoaderConfig {
             batch,
             seed: 0,
             shuffle: false,
-            augment: None,
+            weights: vec![],
+            transforms: Transforms::none(),
             normalise,
             drop_last: false,
             threads: 0,
@@ -57,11 +62,13 @@ impl LoaderConfig {
 /// Images and labels for one step. Its buffers go back to the loader when it is dropped.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[len, channels, height, width]`, row-major, normalised.
+    /// `[len * views, channels, height, width]`, row-major, normalised; `views` is 1, or 10 with
+    /// [`Transform::TenCrop`](super::Transform::TenCrop).
     pub images: Vec<f32>,
     /// `[len]`, indices into the data set's classes.
     pub labels: Vec<u32>,
-    /// The number of images; less than asked for in an epoch's last batch.
+    /// The number of images; less than asked for in an epoch's last batch, and where images were left
+    /// out because they cannot be read.
     pub len: usize,
     spare: Arc<Spare>,
 }
@@ -82,7 +89,7 @@ impl Drop for Batch {
 
 /// Makes batches of a data set. The same seed gives the same batches on any number of threads:
 /// the order of an epoch follows from (seed, epoch), the changes to an image from (seed, epoch,
-/// its index in the data set).
+/// its index in the data set, the transform's place in the list).
 pub struct Loader {
     shared: Arc<Shared>,
 }
@@ -96,28 +103,34 @@ struct Shared {
     /// inside of that pool would keep the batch from being made.
     pool: Option<ThreadPool>,
     threads: usize,
-    /// Values of one image.
+    /// Of an image that comes out.
+    shape: [usize; 3],
+    /// Values that an image comes to, in all its views.
     size: usize,
+    /// Sums of the weights up to each image.
+    sums: Vec<f64>,
 }
 
 impl Loader {
     /// A loader of `dataset`.
     ///
-    /// Errors where the batch is 0, the data set is empty, an augmentation is out of range, or
-    /// `normalise` is for another number of channels; and where `drop_last` would leave nothing.
+    /// Errors where the batch is 0, the data set is empty, a transform does not fit its images,
+    /// `normalise` is for another number of channels, weights are not one an image, negative or all
+    /// 0; and where `drop_last` would leave nothing.
     pub fn new(dataset: Arc<dyn Dataset>, config: LoaderConfig) -> Result<Self> {
         if config.batch == 0 {
             return Err(Error::setting("batch", 0, "must be 1 or more"));
         }
-        let (count, shape) = (dataset.len(), dataset.shape());
-        let values = shape.iter().try_fold(count, |product, &extent| product.checked_mul(extent));
-        if values.is_none_or(|v| v == 0 || v > isize::MAX as usize / 4) || count > u32::MAX as usize
-        {
+        let (count, shape) = (dataset.len(), config.transforms.output_shape(dataset.shape())?);
+        let size = shape.iter().try_fold(config.transforms.views(), |n, &e| n.checked_mul(e));
+        let values = size.and_then(|size| size.checked_mul(count));
+        let fits = values.is_some_and(|v| v > 0 && v <= isize::MAX as usize / 4);
+        let (Some(size), true) = (size, fits && count <= u32::MAX as usize) else {
             return Err(Error::Usage(format!(
                 "data set {}: {count} images of {shape:?} are none or more than can be counted",
                 dataset.name()
             )));
-        }
+        };
         if config.drop_last && config.batch > count {
             let remedy = format!("no batch is full; data set {} has {count}", dataset.name());
             return Err(Error::setting("batch", config.batch, remedy));
@@ -127,20 +140,25 @@ impl Loader {
             let remedy = format!("data set {} has {} channels", dataset.name(), shape[0]);
             return Err(Error::setting("normalise", given, remedy));
         }
-        if let Some(augment) = &config.augment {
-            augment.check()?;
-        }
+        let sums = cumulative(&config.weights, count)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = match config.threads {
-            0 => std::thread::available_parallelism().map_or(1, |n| (n.get() / 4).clamp(1, 4)),
+            0 if dataset.is_decoding() => cores.min(config.batch),
+            0 => (cores / 4).clamp(1, 4),
             n => n.min(config.batch),
         };
         let pool = (threads > 1)
             .then(|| ThreadPoolBuilder::new().num_threads(threads).build())
             .transpose()
             .map_err(|e| Error::setting("threads", threads, format!("cannot be started: {e}")))?;
-        let size = shape.iter().product();
         let spare = Arc::default();
-        Ok(Loader { shared: Arc::new(Shared { dataset, config, spare, pool, threads, size }) })
+        let shared = Shared { dataset, config, spare, pool, threads, shape, size, sums };
+        Ok(Loader { shared: Arc::new(shared) })
+    }
+
+    /// `[channels, height, width]` of the images in its batches.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shared.shape
     }
 
     /// The data set.
@@ -188,7 +206,7 @@ impl Shared {
     /// Makes `count` batches from batch `first` on and sends them until no one listens any more.
     fn produce(&self, epoch: u32, first: usize, count: usize, sender: &SyncSender<Result<Batch>>) {
         let order = self.order(epoch);
-        let mut scratch = vec![vec![0u8; self.size]; self.threads];
+        let mut scratch: Vec<_> = (0..self.threads).map(|_| Worker::default()).collect();
         for indices in order.chunks(self.config.batch).skip(first).take(count) {
             let batch = self.make(indices, epoch, &mut scratch);
             let failed = batch.is_err();
@@ -200,6 +218,17 @@ impl Shared {
 
     /// The epoch's order of the data set.
     fn order(&self, epoch: u32) -> Vec<u32> {
+        if let Some(&total) = self.sums.last() {
+            let mut random = Stream::new(self.config.seed, [0, epoch, SAMPLE_STREAM]);
+            let mut draw = || {
+                // 48 random bits, so that every image of a large set can be met.
+                let high = f64::from(random.uniform());
+                let place = (high + f64::from(random.uniform()) / 16_777_216.0) * total;
+                let index = self.sums.partition_point(|&sum| sum <= place);
+                index.min(self.sums.len() - 1) as u32
+            };
+            return (0..self.dataset.len()).map(|_| draw()).collect();
+        }
         let mut order: Vec<u32> = (0..self.dataset.len() as u32).collect();
         if self.config.shuffle {
             Stream::new(self.config.seed, [0, epoch, SHUFFLE_STREAM]).shuffle(&mut order);
@@ -207,64 +236,108 @@ impl Shared {
         order
     }
 
-    /// Makes the batch of these indices.
-    fn make(&self, indices: &[u32], epoch: u32, scratch: &mut [Vec<u8>]) -> Result<Batch> {
+    /// Makes the batch of these indices, those left out that cannot be read.
+    fn make(&self, indices: &[u32], epoch: u32, workers: &mut [Worker]) -> Result<Batch> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let (images, labels) = spare.unwrap_or_default();
         let len = indices.len();
         let mut batch = Batch { images, labels, len, spare: Arc::clone(&self.spare) };
         batch.images.resize(len * self.size, 0.0);
         batch.labels.resize(len, 0);
-        let Some(pool) = &self.pool else {
-            self.fill(indices, epoch, &mut scratch[0], &mut batch.images, &mut batch.labels)?;
-            return Ok(batch);
-        };
-        let part = len.div_ceil(scratch.len());
-        pool.install(|| {
-            scratch
-                .par_iter_mut()
-                .zip(indices.par_chunks(part))
-                .zip(batch.images.par_chunks_mut(part * self.size))
-                .zip(batch.labels.par_chunks_mut(part))
-                .try_for_each(|(((pixels, indices), images), labels)| {
-                    self.fill(indices, epoch, pixels, images, labels)
-                })
-        })?;
+        let part = len.div_ceil(workers.len());
+        match &self.pool {
+            None => {
+                self.fill(indices, epoch, &mut workers[0], &mut batch.images, &mut batch.labels)?;
+            }
+            Some(pool) => pool.install(|| {
+                workers
+                    .par_iter_mut()
+                    .zip(indices.par_chunks(part))
+                    .zip(batch.images.par_chunks_mut(part * self.size))
+                    .zip(batch.labels.par_chunks_mut(part))
+                    .try_for_each(|(((worker, indices), images), labels)| {
+                        self.fill(indices, epoch, worker, images, labels)
+                    })
+            })?,
+        }
+        let parts = workers.iter_mut().take(len.div_ceil(part)).enumerate();
+        let missing: Vec<usize> = parts
+            .flat_map(|(i, worker)| worker.missing.drain(..).map(move |at| i * part + at))
+            .collect();
+        batch.leave_out(&missing, self.size);
         Ok(batch)
     }
 
-    /// Loads, changes and normalises the images of these indices.
+    /// Makes the images of these indices.
     fn fill(
         &self,
         indices: &[u32],
         epoch: u32,
-        pixels: &mut [u8],
+        worker: &mut Worker,
         images: &mut [f32],
         labels: &mut [u32],
     ) -> Result<()> {
-        let classes = self.dataset.classes().len();
+        let Shared { dataset, config, .. } = self;
+        let classes = dataset.classes().len();
+        let key = DrawKey { seed: config.seed, epoch };
         let outputs = images.chunks_exact_mut(self.size).zip(labels);
-        for (&index, (image, label)) in indices.iter().zip(outputs) {
-            *label = self.dataset.load(index as usize, pixels)?;
+        for (at, (&index, (image, label))) in indices.iter().zip(outputs).enumerate() {
+            let (scratch, normalise) = (&mut worker.scratch, &config.normalise);
+            let made =
+                config.transforms.apply(&**dataset, index, key, normalise, scratch, image)?;
+            let Some(found) = made else {
+                worker.missing.push(at);
+                continue;
+            };
+            *label = found;
             if *label as usize >= classes {
                 return Err(Error::Usage(format!(
                     "data set {}: label {label} of image {index} is out of range; there are \
                      {classes} classes, from 0",
-                    self.dataset.name()
+                    dataset.name()
                 )));
-            }
-            match &self.config.augment {
-                Some(augment) => {
-                    let name = [index, epoch, AUGMENT_STREAM];
-                    let mut random = Stream::new(self.config.seed, name);
-                    let (shape, normalise) = (self.dataset.shape(), &self.config.normalise);
-                    augment.apply(pixels, shape, &mut random, normalise, image);
-                }
-                None => self.config.normalise.apply(pixels, image),
             }
         }
         Ok(())
     }
+}
+
+/// What one thread keeps from image to image.
+#[derive(Default)]
+struct Worker {
+    scratch: Scratch,
+    /// The images of its part of the batch that are left out.
+    missing: Vec<usize>,
+}
+
+impl Batch {
+    /// Closes the gaps of the images `missing`, in ascending order.
+    fn leave_out(&mut self, missing: &[usize], size: usize) {
+        for &at in missing.iter().rev() {
+            self.labels.remove(at);
+            self.images.drain(at * size..(at + 1) * size);
+        }
+        self.len -= missing.len();
+    }
+}
+
+/// The sums of the weights up to each of `count` images; empty without weights.
+fn cumulative(weights: &[f32], count: usize) -> Result<Vec<f64>> {
+    let mut total = 0.0;
+    let sums: Vec<f64> = weights
+        .iter()
+        .map(|&weight| {
+            total += f64::from(weight);
+            total
+        })
+        .collect();
+    let good = weights.iter().all(|&weight| weight >= 0.0) && total.is_finite() && total > 0.0;
+    if weights.is_empty() || (good && weights.len() == count) {
+        return Ok(sums);
+    }
+    let given = format!("{} that sum to {total}", weights.len());
+    let remedy = format!("give {count}, one an image, none negative and not all 0");
+    Err(Error::setting("weights", given, remedy))
 }
 
 /// The batches of an epoch, in order. An error is the last item.
@@ -280,6 +353,22 @@ impl Iterator for Batches {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Result<Batch>> {
+        loop {
+            let batch = self.receive()?;
+            // A batch of which nothing could be read is passed over.
+            if !batch.as_ref().is_ok_and(|batch| batch.len == 0) {
+                return Some(batch);
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl Batches {
+    fn receive(&mut self) -> Option<Result<Batch>> {
         if self.left == 0 {
             return None;
         }
@@ -295,10 +384,6 @@ impl Iterator for Batches {
             self.left = 0;
         }
         Some(received)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
     }
 }
 

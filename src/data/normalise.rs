@@ -46,31 +46,49 @@ impl Normalise {
     /// more than 65,536 images are sampled evenly. A constant channel gets deviation 1. Errors where
     /// the set is empty or an image cannot be read.
     pub fn of(dataset: &dyn Dataset) -> Result<Self> {
+        Normalise::of_sample(dataset, MOST_IMAGES)
+    }
+
+    /// [`Normalise::of`] by at most `most` images, taken evenly. Images that the data set leaves out
+    /// do not count.
+    ///
+    /// Errors where there is no image or one cannot be read.
+    pub fn of_sample(dataset: &dyn Dataset, most: usize) -> Result<Self> {
         let [channels, height, width] = dataset.shape();
-        let (plane, count) = (height * width, dataset.len().min(MOST_IMAGES));
+        let (plane, count) = (height * width, dataset.len().min(most));
         if count == 0 || plane == 0 {
             return Err(Error::Usage(format!("data set {} is empty", dataset.name())));
         }
-        let start = || (vec![0u8; channels * plane], vec![(0u64, 0u64); channels]);
-        let sums = (0..count)
+        let start = || (vec![0u8; channels * plane], (0u64, vec![(0u64, 0u64); channels]));
+        let (images, sums) = (0..count)
             .into_par_iter()
-            .try_fold(start, |(mut pixels, mut sums), i| -> Result<_> {
+            .try_fold(start, |(mut pixels, (mut images, mut sums)), i| -> Result<_> {
                 let index = (i as u128 * dataset.len() as u128 / count as u128) as usize;
-                dataset.load(index, &mut pixels)?;
+                if dataset.try_load(index, &mut pixels)?.is_none() {
+                    return Ok((pixels, (images, sums)));
+                }
+                images += 1;
                 for (channel, (sum, squares)) in pixels.chunks_exact(plane).zip(&mut sums) {
                     for &pixel in channel {
                         *sum += u64::from(pixel);
                         *squares += u64::from(pixel) * u64::from(pixel);
                     }
                 }
-                Ok((pixels, sums))
+                Ok((pixels, (images, sums)))
             })
             .map(|part| part.map(|(_, sums)| sums))
             .try_reduce(
-                || vec![(0, 0); channels],
-                |a, b| Ok(a.iter().zip(&b).map(|(x, y)| (x.0 + y.0, x.1 + y.1)).collect()),
+                || (0, vec![(0, 0); channels]),
+                |(m, a), (n, b)| {
+                    let sums = a.iter().zip(&b).map(|(x, y)| (x.0 + y.0, x.1 + y.1));
+                    Ok((m + n, sums.collect()))
+                },
             )?;
-        let n = count as f64 * plane as f64;
+        if images == 0 {
+            let name = dataset.name();
+            return Err(Error::Usage(format!("data set {name}: none of its images can be read")));
+        }
+        let n = images as f64 * plane as f64;
         let (mean, std) = sums
             .into_iter()
             .map(|(sum, squares)| {

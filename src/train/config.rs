@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Options;
+use crate::data::{self, Normalise, OpenOptions, Source, Transform, Transforms};
 use crate::error::{Error, Result};
 use crate::graph::Recompute;
 use crate::optim::{Clip, Ema, Group, Method, Optimizer, Schedule};
@@ -46,8 +47,25 @@ pub struct TrainConfig {
     /// weights are the averages then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
-    /// Whether training images are changed at random, in the way that suits the data.
+    /// Files of a folder that may be left out because they cannot be read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_bad: usize,
+    /// Height and width that the pictures of a folder are brought to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
+    /// The share of the training set that is held back and evaluated in place of the test set; always
+    /// the same images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
+    /// Whether images are drawn so that all classes come equally often.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub balance: bool,
+    /// Whether training images are changed at random, by `transforms` or in the way that suits the
+    /// data.
     pub augment: bool,
+    /// Whether the last evaluation averages ten crops of each image.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ten_crop: bool,
     /// Decides initial weights, order, augmentation and dropout.
     pub seed: u64,
     /// The device; see [`crate::device::Device::named`].
@@ -63,6 +81,16 @@ pub struct TrainConfig {
     /// Parameters with a learning rate or a weight decay of their own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
+    /// From bytes to the network's input, in place of the data set's own mean and deviation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalise: Option<Normalise>,
+    /// What happens to images, in place of what suits the data. Testing takes the still counterparts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub transforms: Vec<Transform>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -73,7 +101,7 @@ impl Default for TrainConfig {
     /// The main job: AlexNet's layers on the embedded digits.
     fn default() -> Self {
         TrainConfig {
-            data: crate::data::DEFAULT.into(),
+            data: data::DEFAULT.into(),
             model: crate::zoo::MODELS[0].name.into(),
             epochs: 15,
             max_steps: None,
@@ -86,13 +114,20 @@ impl Default for TrainConfig {
             clip_norm: None,
             clip_value: None,
             ema: None,
+            max_bad: 0,
+            image_size: None,
+            validation: None,
+            balance: false,
             augment: true,
+            ten_crop: false,
             seed: 1,
             device: "auto".into(),
             tune: Tuning::Off,
             schedule: Schedule::Cosine { warmup: 1.0 },
             optimizer: Method::default(),
             groups: vec![],
+            normalise: None,
+            transforms: vec![],
         }
     }
 }
@@ -148,7 +183,41 @@ impl TrainConfig {
         if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
             return Err(Error::setting("ema", decay, "must be in 0..1, as 0.999"));
         }
+        if let Some(share) = self.validation.filter(|share| !(*share > 0.0 && *share < 1.0)) {
+            return Err(Error::setting("validation", share, "must be between 0 and 1, as 0.1"));
+        }
+        let transforms = Transforms::new(self.transforms.clone())?;
+        if self.ten_crop {
+            transforms.ten_crop()?;
+        }
         self.schedule.check()
+    }
+
+    /// The data, as it is to be trained on and evaluated.
+    ///
+    /// Errors where it cannot be read or split, or `normalise` is for other images.
+    pub fn open_data(&self) -> Result<Source> {
+        let mut options = OpenOptions { max_bad: self.max_bad, ..OpenOptions::default() };
+        options.image_size = self.image_size.unwrap_or(options.image_size);
+        let mut source = data::open_with(&self.data, &options)?;
+        if let Some(share) = self.validation {
+            source = source.with_validation(share, options.seed)?;
+        }
+        if let Some(normalise) = &self.normalise {
+            source.normalise = normalise.clone();
+        }
+        Ok(source)
+    }
+
+    /// What happens to the images of `source`; where nothing is configured, its own augmentation.
+    ///
+    /// Errors where a setting is out of range, or the training set cannot be read.
+    pub fn transforms(&self, source: &Source) -> Result<Transforms> {
+        let transforms = match self.transforms.is_empty() {
+            true => source.augment.clone().into(),
+            false => Transforms::new(self.transforms.clone())?.fit(&*source.train)?,
+        };
+        Ok(if self.augment { transforms } else { transforms.still() })
     }
 
     /// The optimizer.
@@ -177,6 +246,7 @@ impl TrainConfig {
             max_steps: self.max_steps,
             recompute: self.recompute,
             memory: None,
+            ..Options::default()
         }
     }
 }
@@ -232,12 +302,32 @@ mod tests {
     }
 
     #[test]
+    fn transforms_are_tables() {
+        let text = "max-bad = 3\nvalidation = 0.1\nten-crop = true\nnormalise = { mean = [0.5], \
+                    std = [0.25] }\n[[transforms]]\nresize = { size = 256 }\n[[transforms]]\n\
+                    crop = { size = 224 }\n[[transforms]]\nflip = {}\n[[transforms]]\n\
+                    vary = { max-shift = 2 }";
+        let config: TrainConfig = toml::from_str(text).unwrap();
+        config.check().unwrap();
+        assert_eq!(config.transforms[1], Transform::Crop { size: 224, padding: 0 });
+        assert_eq!(config.transforms[2], Transform::Flip { chance: 0.5 });
+        assert_eq!(toml::from_str::<TrainConfig>(&config.to_toml().unwrap()).unwrap(), config);
+        for faulty in ["flip = { chances = 1.0 }", "flop = {}", "crop = {}"] {
+            let text = format!("[[transforms]]\n{faulty}");
+            assert!(toml::from_str::<TrainConfig>(&text).is_err(), "{faulty}");
+        }
+    }
+
+    #[test]
     fn settings_out_of_range_are_refused() {
         let good = TrainConfig::default;
         for faulty in [
             TrainConfig { clip_norm: Some(0.0), ..good() },
             TrainConfig { clip_value: Some(f64::NAN), ..good() },
             TrainConfig { ema: Some(1.0), ..good() },
+            TrainConfig { validation: Some(1.0), ..good() },
+            TrainConfig { ten_crop: true, ..good() },
+            TrainConfig { transforms: vec![Transform::Pad { size: 0 }], ..good() },
             TrainConfig { schedule: Schedule::Exponential { gamma: 0.0 }, ..good() },
         ] {
             assert!(faulty.check().is_err(), "{faulty:?}");

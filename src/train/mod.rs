@@ -7,6 +7,7 @@ mod network;
 mod recording;
 mod run;
 mod trainer;
+mod views;
 
 pub use config::TrainConfig;
 pub use graphs::{Names, accumulation, application, evaluation, prediction, training_step};

@@ -87,8 +87,33 @@ impl Network {
         normalise: &Normalise,
         batch: usize,
     ) -> Result<Evaluation> {
-        let config = LoaderConfig::new(batch, normalise.clone());
+        self.evaluate_with(dataset, LoaderConfig::new(batch, normalise.clone()))
+    }
+
+    /// Loss, top-1 and top-5 on the batches that a loader with `config` makes of a data set. Where an
+    /// image becomes several ([`Transform::TenCrop`](crate::data::Transform::TenCrop)), the mean of
+    /// their class probabilities is taken.
+    ///
+    /// Errors where data or device fail, the images do not fit the network, or a label is not one of
+    /// its classes.
+    pub fn evaluate_with(
+        &mut self,
+        dataset: &Arc<dyn Dataset>,
+        config: LoaderConfig,
+    ) -> Result<Evaluation> {
         let loader = Loader::new(dataset.clone(), config)?;
+        if loader.shape() != self.model.input() {
+            return Err(Error::Usage(format!(
+                "data set {} gives images of {:?}, the network takes {:?}",
+                dataset.name(),
+                loader.shape(),
+                self.model.input()
+            )));
+        }
+        let views = loader.config().transforms.views();
+        if views > 1 {
+            return self.evaluate_views(&loader, views);
+        }
         let (mut loss, mut top1, mut top5, mut images) = (0.0, 0.0, 0.0, 0);
         for batch in loader.epoch(0) {
             let mut batch = batch?;

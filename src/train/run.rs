@@ -12,8 +12,8 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{EpochMetrics, Event, Network, StepMetrics, TrainConfig, Trainer};
-use crate::data::{self, Augment, Normalise, Source};
+use super::{EpochMetrics, Evaluation, Event, Network, StepMetrics, TrainConfig, Trainer};
+use crate::data::{self, LoaderConfig, Normalise, Picture, Source, Transforms};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::io::jsonl::JsonLines;
@@ -52,6 +52,7 @@ pub struct Run {
     folder: PathBuf,
     trainer: Trainer,
     source: Source,
+    transforms: Transforms,
     metrics: JsonLines,
     #[cfg(feature = "images")]
     film: Option<PathBuf>,
@@ -74,16 +75,21 @@ impl Run {
     /// `runs/`.
     pub fn new(config: TrainConfig, folder: Option<PathBuf>) -> Result<Self> {
         config.check()?;
-        let mut source = data::open(&config.data)?;
-        if !config.augment {
-            source.augment = Augment::none();
-        }
+        let source = config.open_data()?;
+        let transforms = config.transforms(&source)?;
         let classes = source.train.classes().len();
-        let model = zoo::build(&config.model, source.train.shape(), classes)?;
+        let input = transforms.output_shape(source.train.shape())?;
+        let model = zoo::build(&config.model, input, classes)?;
+        let mut options = config.options();
+        if config.balance {
+            let labels = data::split::labels(&*source.train)?;
+            options.weights = data::split::balanced(&labels, classes);
+        }
+        options.transforms = Some(transforms.clone());
         let device =
             if config.device == "auto" { Device::auto()? } else { Device::named(&config.device)? };
         let device = device.tuned(&config.tune, &Cache::user())?;
-        let trainer = Trainer::new(&device, model, config.optimizer(), config.options())?;
+        let trainer = Trainer::new(&device, model, config.optimizer(), options)?;
         let folder = create_folder(folder, &config)?;
         // The cache may be another one by the time that the run is repeated.
         let picks = device.picks();
@@ -102,6 +108,7 @@ impl Run {
             folder,
             trainer,
             source,
+            transforms,
             metrics,
             #[cfg(feature = "images")]
             film: None,
@@ -174,11 +181,12 @@ impl Run {
         }
         self.metrics.flush()?;
         self.save_weights()?;
+        let test = if self.config.ten_crop { self.evaluate_ten_crops()? } else { report.test };
         self.draw(&steps, &report.epochs)?;
         let summary = RunSummary {
-            test_top1: report.test.top1,
-            test_top5: report.test.top5,
-            test_loss: report.test.loss,
+            test_top1: test.top1,
+            test_top5: test.top5,
+            test_loss: test.loss,
             train_seconds: report.train_time.as_secs_f64(),
             steps: report.steps,
             device: self.trainer.network().device().name(),
@@ -192,6 +200,16 @@ impl Run {
         Ok(summary)
     }
 
+    fn evaluate_ten_crops(&mut self) -> Result<Evaluation> {
+        let normalise = self.source.normalise.clone();
+        let config = LoaderConfig {
+            transforms: self.transforms.ten_crop()?,
+            // As many images at a time for the network as in training.
+            ..LoaderConfig::new(self.config.batch.div_ceil(10), normalise)
+        };
+        self.trainer.network_mut().evaluate_with(&self.source.test, config)
+    }
+
     fn save_weights(&self) -> Result<()> {
         let json = |value: Result<String, serde_json::Error>| {
             value.map_err(|e| Error::Usage(format!("the weights' metadata: {e}")))
@@ -200,7 +218,14 @@ impl Run {
         let input = json(serde_json::to_string(&model.input()))?;
         let classes = json(serde_json::to_string(self.source.train.classes()))?;
         let normalise = json(serde_json::to_string(&self.source.normalise))?;
+        let still = self.transforms.still();
+        let transforms = json(serde_json::to_string(still.list()))?;
+        let statistics = json(serde_json::to_string(still.statistics()))?;
+        let image = json(serde_json::to_string(&self.source.train.shape()))?;
         let metadata = [
+            ("transforms", transforms.as_str()),
+            ("statistics", statistics.as_str()),
+            ("image", image.as_str()),
             ("model", self.config.model.as_str()),
             ("data", self.config.data.as_str()),
             ("input", input.as_str()),
@@ -252,6 +277,10 @@ pub struct Finished {
     pub normalise: Normalise,
     /// The data set that it was trained on.
     pub data: String,
+    /// The shape of its images as they are loaded.
+    pub image: [usize; 3],
+    /// What happens to an image before it is normalised, without chance.
+    pub transforms: Transforms,
 }
 
 impl Finished {
@@ -278,9 +307,30 @@ impl Finished {
         let normalise: Normalise =
             serde_json::from_str(&parse("normalise")?).map_err(|e| faulty("normalise", &e))?;
         let model: Model = zoo::build(&parse("model")?, input, classes.len())?;
+        // Runs before there were transforms have none.
+        let (mut image, mut transforms) = (input, Transforms::none());
+        if let Ok(list) = parse("transforms") {
+            let list = serde_json::from_str(&list).map_err(|e| faulty("transforms", &e))?;
+            let statistics = serde_json::from_str(&parse("statistics")?)
+                .map_err(|e| faulty("statistics", &e))?;
+            transforms = Transforms::new(list)?.with_statistics(statistics);
+            image = serde_json::from_str(&parse("image")?).map_err(|e| faulty("image", &e))?;
+        }
         let mut network = Network::new(device, model)?;
         network.load(&path)?;
-        Ok(Finished { network, classes, normalise, data: parse("data")? })
+        Ok(Finished { network, classes, normalise, data: parse("data")?, image, transforms })
+    }
+}
+
+impl Finished {
+    /// The network's input for a picture: what a data set does when it loads it (the middle at the
+    /// size of its images, in their channels), the transforms without chance, and normalisation.
+    ///
+    /// Errors where the network takes images of neither 1 nor 3 channels, or a transform does not fit.
+    pub fn prepare(&self, picture: &Picture) -> Result<Vec<f32>> {
+        let [channels, height, width] = self.image;
+        let picture = picture.with_channels(channels)?;
+        self.transforms.prepare(&picture, [height, width], &self.normalise)
     }
 }
 

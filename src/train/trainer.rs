@@ -9,7 +9,7 @@ use super::graphs::{self, Names};
 use super::memory::Budget;
 use super::network::{Evaluation, Network, check_labels, lend};
 use super::recording::Recording;
-use crate::data::{Loader, LoaderConfig, Source};
+use crate::data::{Loader, LoaderConfig, Source, Transforms};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::{Plan, Recompute};
@@ -36,6 +36,11 @@ pub struct Options {
     pub recompute: Recompute,
     /// The most bytes that a step may take; without it what the device is known to offer.
     pub memory: Option<u64>,
+    /// What happens to training images, in place of the source's own augmentation. Testing takes the
+    /// still counterparts.
+    pub transforms: Option<Transforms>,
+    /// The chances of the training images to be drawn; see [`LoaderConfig::weights`].
+    pub weights: Vec<f32>,
 }
 
 impl Default for Options {
@@ -49,6 +54,8 @@ impl Default for Options {
             max_steps: None,
             recompute: Recompute::None,
             memory: None,
+            transforms: None,
+            weights: vec![],
         }
     }
 }
@@ -367,16 +374,23 @@ impl Trainer {
         epochs: u64,
         mut observe: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<Report> {
-        self.check_source(source)?;
         if epochs == 0 {
             return Err(Error::setting("epochs", 0, "must be 1 or more"));
         }
+        let own = || source.augment.clone().into();
+        let transforms = self.options.transforms.clone().unwrap_or_else(own);
+        self.check_source(source, &transforms)?;
+        let testing = LoaderConfig {
+            transforms: transforms.still(),
+            ..LoaderConfig::new(self.options.batch, source.normalise.clone())
+        };
         let loader = Loader::new(
             source.train.clone(),
             LoaderConfig {
                 seed: self.options.seed,
                 shuffle: true,
-                augment: Some(source.augment.clone()),
+                transforms,
+                weights: self.options.weights.clone(),
                 ..LoaderConfig::new(self.options.batch, source.normalise.clone())
             },
         )?;
@@ -402,8 +416,7 @@ impl Trainer {
             let time = started.elapsed();
             report.train_time += time;
             report.steps = self.step;
-            report.test =
-                self.network.evaluate(&source.test, &source.normalise, self.options.batch)?;
+            report.test = self.network.evaluate_with(&source.test, testing.clone())?;
             scheduler.epoch_ended(report.test.loss.into(), report.test.top1.into());
             if sums.images > 0 {
                 let metrics = EpochMetrics {
@@ -468,15 +481,19 @@ impl Trainer {
         Ok(flow)
     }
 
-    fn check_source(&self, source: &Source) -> Result<()> {
+    fn check_source(&self, source: &Source, transforms: &Transforms) -> Result<()> {
         let (input, classes) = (self.network.model.input(), self.network.classes);
-        for dataset in [&source.train, &source.test] {
-            if dataset.shape() != input {
+        if transforms.views() > 1 {
+            return Err(Error::setting("transforms", "ten-crop", "is for testing, not training"));
+        }
+        let sets = [(&source.train, transforms.clone()), (&source.test, transforms.still())];
+        for (dataset, transforms) in sets {
+            let shape = transforms.output_shape(dataset.shape())?;
+            if shape != input {
                 return Err(Error::Usage(format!(
-                    "model {} takes images of {input:?}, data set {} has {:?}",
+                    "model {} takes images of {input:?}, data set {} has {shape:?}",
                     self.network.model.name(),
                     dataset.name(),
-                    dataset.shape()
                 )));
             }
             if dataset.classes().len() > classes {

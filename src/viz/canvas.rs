@@ -27,6 +27,8 @@ const HALF_CAPITAL_PER_EM: f64 = 0.729 / 2.0;
 
 /// A colour, red, green and blue.
 pub(super) type Colour = RGBColor;
+/// The colour of plain text.
+pub(super) const BLACK: Colour = RGBColor(20, 20, 20);
 
 /// Where a text lies as seen from its anchor point.
 #[derive(Clone, Copy)]

@@ -2,6 +2,7 @@
 
 mod axis;
 mod canvas;
+pub mod contact;
 pub mod curves;
 pub mod film;
 pub mod filters;

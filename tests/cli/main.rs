@@ -2,6 +2,7 @@
 
 #![cfg(feature = "cli")]
 
+mod data;
 mod faults;
 mod inside;
 

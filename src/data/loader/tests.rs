@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::data::Images;
+use crate::data::{Augment, Images, Transform};
 
 const COUNT: usize = 53;
 const SIZE: usize = 2 * 6 * 5;
@@ -21,7 +21,7 @@ fn config(batch: usize) -> LoaderConfig {
     LoaderConfig {
         seed: 42,
         shuffle: true,
-        augment: Some(augment),
+        transforms: augment.into(),
         threads: 1,
         ..LoaderConfig::new(batch, normalise)
     }
@@ -169,8 +169,13 @@ fn bad_settings_are_refused() {
     assert!(error(config(0)).contains("batch = 0"));
     let one = Normalise::new(vec![0.5], vec![0.5]).unwrap();
     assert!(error(LoaderConfig::new(4, one)).contains("2 channels"));
-    let augment = Some(Augment { scale: -1.0, ..Augment::none() });
-    assert!(error(LoaderConfig { augment, ..config(4) }).contains("augment.scale"));
+    let crop = Transforms::new(vec![Transform::Crop { size: 7, padding: 0 }]).unwrap();
+    assert!(
+        error(LoaderConfig { transforms: crop, ..config(4) }).contains("larger than the image")
+    );
+    for weights in [vec![1.0; 52], vec![0.0; 53], vec![-1.0; 53], vec![f32::NAN; 53]] {
+        assert!(error(LoaderConfig { weights, ..config(4) }).contains("weights"));
+    }
 }
 
 /// A data set that goes wrong at image 20.

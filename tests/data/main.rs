@@ -1,5 +1,11 @@
 //! Data sets through the public interface, and files that are not what they should be.
 
+mod cifar;
+#[cfg(feature = "download")]
+mod download;
+#[cfg(feature = "images")]
+mod folder;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -254,7 +260,7 @@ fn a_loader_batches_an_opened_source() {
         let config = LoaderConfig {
             seed: 1,
             shuffle: true,
-            augment: Some(source.augment.clone()),
+            transforms: source.augment.clone().into(),
             ..LoaderConfig::new(128, source.normalise.clone())
         };
         let loader = Loader::new(source.train.clone(), config).unwrap();
