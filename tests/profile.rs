@@ -116,7 +116,8 @@ fn every_op_has_a_time_by_the_clock_that_is_named() {
     // The last one was opened without optional features.
     let clocks = |device: &Device| match device {
         Device::Cpu => vec![Clock::Host],
-        Device::Gpu(engine) if engine.report().timestamps => {
+        // Software adapters write them too early.
+        Device::Gpu(engine) if engine.report().timestamps && !engine.adapter().is_software() => {
             vec![Clock::Timestamps, Clock::Synchronised]
         }
         Device::Gpu(_) => vec![Clock::Synchronised],

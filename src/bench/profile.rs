@@ -296,8 +296,15 @@ fn place(plan: &Plan, layer: &str, is_backward: bool, outputs: &[Home]) -> (Stri
 fn rows(plan: &Plan, timelines: &[(f64, Timeline)], peak: &Peak) -> Vec<Row> {
     // The seconds of each dispatch in each timed step.
     let mut seconds: HashMap<(usize, usize), Vec<f64>> = HashMap::new();
-    for span in timelines.iter().flat_map(|(_, timeline)| &timeline.device) {
-        seconds.entry((span.step, span.dispatch)).or_default().push(span.end - span.start);
+    for (_, timeline) in timelines {
+        // The copies that a dispatch needs have spans of their own.
+        let mut sums: HashMap<_, f64> = HashMap::new();
+        for span in &timeline.device {
+            *sums.entry((span.step, span.dispatch)).or_default() += span.end - span.start;
+        }
+        for (place, sum) in sums {
+            seconds.entry(place).or_default().push(sum);
+        }
     }
     let mut rows = blank_rows(plan);
     for ((step, dispatch), mut times) in seconds {

@@ -219,7 +219,7 @@ fn runs_that_cannot_be_used_are_named() {
     fail(
         path,
         &["eval", "whole", "--data", "photos", "--device", "cpu"],
-        &["photos", "[3, 32, 32]"],
+        &["photos", "3 channels"],
     );
     fail(path, &["eval", "whole", "--device", "gpu:99"], &["gpu:99"]);
     fail(path, &["eval"], &["RUN"]);

@@ -28,10 +28,13 @@ enum Answer {
     TooLong,
 }
 
+/// A path, and the byte from which it was asked for.
+type Request = (String, Option<usize>);
+
 /// A server, its address, and the first lines and ranges of the requests it got.
 struct Server {
     address: String,
-    requests: Arc<Mutex<Vec<(String, Option<usize>)>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
 fn serve(content: Vec<u8>, answers: &'static [Answer]) -> Server {
