@@ -1,7 +1,8 @@
 //! A picture of any size, and the antialiased way to another size.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::error::{Error, Result};
 
@@ -123,7 +124,7 @@ impl Picture {
 
     /// The whole picture at another size; see [`Picture::resized`].
     ///
-    /// Errors where the size is 0.
+    /// Errors where an extent is 0 or above 65,535.
     pub fn scaled(&self, height: usize, width: usize) -> Result<Picture> {
         self.resized(self.whole(), height, width, &mut Resizer::new())
     }
@@ -151,7 +152,7 @@ impl Picture {
     /// triangle as wide as two new pixels (at least two old ones), so that nothing aliases; sums are
     /// integers, the same on every processor.
     ///
-    /// Errors where the region is empty or leaves the picture, or the size is 0.
+    /// Errors where the region is empty or leaves the picture, or an extent is 0 or above 65,535.
     pub fn resized(
         &self,
         region: Region,
@@ -168,19 +169,35 @@ impl Picture {
         if height == 0 || width == 0 {
             return Err(refused("a size may not be 0".into()));
         }
-        let pixel = if self.channels == 3 { PixelType::U8x3 } else { PixelType::U8 };
+        let [Ok(to_height), Ok(to_width)] = [height, width].map(u16::try_from) else {
+            return Err(refused("a size must be less than 65,536".into()));
+        };
+        let size = (to_width.into(), to_height.into());
+        let resized = match self.channels {
+            3 => self.resample::<U8x3>(region, size, resizer),
+            _ => self.resample::<U8>(region, size, resizer),
+        };
+        Picture::new([self.channels, height, width], resized.map_err(refused)?)
+    }
+
+    /// The bytes of a region at another size, `(width, height)`.
+    fn resample<P: PixelTrait>(
+        &self,
+        region: Region,
+        (width, height): (u32, u32),
+        resizer: &mut Resizer,
+    ) -> std::result::Result<Vec<u8>, String> {
         let (from_width, from_height) = (self.width as u32, self.height as u32);
-        let from = ImageRef::new(from_width, from_height, &self.bytes, pixel)
-            .map_err(|e| refused(e.to_string()))?;
-        let too_large = |_| refused("a size must be less than 2^32".into());
-        let to_width = u32::try_from(width).map_err(too_large)?;
-        let to_height = u32::try_from(height).map_err(too_large)?;
-        let mut to = Image::new(to_width, to_height, pixel);
+        let from = TypedImageRef::<P>::from_buffer(from_width, from_height, &self.bytes)
+            .map_err(|e| e.to_string())?;
+        let mut bytes = vec![0; self.channels * width as usize * height as usize];
+        let mut to =
+            TypedImage::<P>::from_buffer(width, height, &mut bytes).map_err(|e| e.to_string())?;
         let options = ResizeOptions::new()
             .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
             .use_alpha(false)
             .crop(region.left, region.top, region.width, region.height);
-        resizer.resize(&from, &mut to, &options).map_err(|e| refused(e.to_string()))?;
-        Picture::new([self.channels, height, width], to.into_vec())
+        resizer.resize_typed(&from, &mut to, &options).map_err(|e| e.to_string())?;
+        Ok(bytes)
     }
 }

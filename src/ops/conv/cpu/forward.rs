@@ -91,7 +91,7 @@ impl Group<'_> {
             input: slot,
             positions: (self.g.output[0] - 1) * step + width,
             bias: self.bias.map(|bias| &bias[first..]),
-            write: |row: usize, position, values: &[f32]| {
+            write: &mut |row, position, values| {
                 let output = &mut output[row * pixels..][..pixels];
                 rows_of(step, width, position, values, |i, j, values| {
                     output[i * width + j..][..values.len()].copy_from_slice(values);

@@ -229,7 +229,7 @@ impl Group<'_> {
                 input: &slot[(a.first - rows.start) * step + b.first - columns.start..],
                 positions: (a.count - 1) * step + b.count,
                 bias: self.bias.map(|bias| &bias[first..]),
-                write: |row: usize, position, values: &[f32]| {
+                write: &mut |row, position, values| {
                     let output = &mut output[row * pixels..][..pixels];
                     rows_of(step, b.count, position, values, |i, j, values| {
                         let row = top + i * rows.stride;

@@ -22,7 +22,7 @@ const MAX_ROWS: usize = 8;
 
 /// `sum over taps of weight[row * weight_step + tap.weight] * input[position + tap.input]`, plus the
 /// row's bias, for each row and position; `write(row, position, values)` takes a run of results.
-pub(super) struct Product<'a, W> {
+pub(super) struct Product<'a> {
     pub(super) weight: &'a [f32],
     pub(super) weight_step: usize,
     pub(super) rows: usize,
@@ -31,17 +31,18 @@ pub(super) struct Product<'a, W> {
     pub(super) input: &'a [f32],
     pub(super) positions: usize,
     pub(super) bias: Option<&'a [f32]>,
-    pub(super) write: W,
+    /// Called through a pointer: inlined, the whole loop would be compiled once for each caller.
+    pub(super) write: &'a mut dyn FnMut(usize, usize, &[f32]),
 }
 
-impl<W: FnMut(usize, usize, &[f32])> Product<'_, W> {
+impl Product<'_> {
     /// Computes on this thread, with the widest vectors that the processor has.
     pub(super) fn run(self) {
         pulp::Arch::new().dispatch(self);
     }
 }
 
-impl<W: FnMut(usize, usize, &[f32])> WithSimd for Product<'_, W> {
+impl WithSimd for Product<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -61,7 +62,7 @@ impl<W: FnMut(usize, usize, &[f32])> WithSimd for Product<'_, W> {
     }
 }
 
-impl<W: FnMut(usize, usize, &[f32])> Product<'_, W> {
+impl Product<'_> {
     /// `ROWS` rows, all positions: in whole tiles, then in a narrower one.
     #[inline(always)]
     fn strip<S: Simd, const ROWS: usize>(&mut self, simd: S, row: usize) -> usize {
