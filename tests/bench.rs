@@ -53,7 +53,7 @@ fn every_kernel_agrees_with_the_cpu_before_it_is_timed() {
         let (cpu, gpu) = (row.cpu.unwrap(), row.gpu.unwrap());
         assert!((row.ratio.unwrap() * gpu.ms / cpu.ms - 1.0).abs() < 1e-9);
     }
-    let kernels = rows.iter().filter(|r| r.layer == "fc1" && r.op == "linear").count();
+    let kernels = rows.iter().filter(|r| r.layer == "fc1" && r.op == "linear_relu").count();
     assert!(kernels > 1, "a matrix product has more than one kernel");
 }
 

@@ -98,7 +98,10 @@ fn rows_add_up_to_layers_passes_and_the_step() {
         assert!(updates >= 10, "five layers with weight and bias: {updates}");
         let conv2 = profile.rows.iter().find(|r| r.layer == "conv2" && r.pass == Pass::Forward);
         let conv2 = conv2.unwrap();
-        assert_eq!((conv2.op.as_str(), conv2.inputs.as_str()), ("conv2d", "3x6x14x14 16x6x5x5 16"));
+        assert_eq!(
+            (conv2.op.as_str(), conv2.inputs.as_str()),
+            ("conv2d_relu", "3x6x14x14 16x6x5x5 16")
+        );
         assert!(is_near(conv2.gflops, conv2.flops as f64 / conv2.ms / 1e6));
         // Which of the two it is depends on the machine.
         let arithmetic = conv2.flops as f64 / profile.peak.f32.giga_per_second / 1e6;
@@ -200,7 +203,7 @@ fn traces_parse_and_nest() {
         }
         let has = |name: &str| events.iter().any(|e| e["name"] == name);
         assert!(has("step 1") && has("step 2") && has("thread_name"));
-        assert!(has("conv1 forward conv2d") && has("conv2 backward conv2d_grad_weight"));
+        assert!(has("conv1 forward conv2d_relu") && has("conv2 backward conv2d_grad_weight"));
         if !matches!(device, Device::Cpu) {
             assert!(["upload", "encode", "submit", "wait"].into_iter().all(has));
         }

@@ -5,7 +5,7 @@
 //
 // input   [batch, channels, height, width]
 // weight  [outputs, kernel_height, kernel_width]
-// bias    [outputs], read only where BIAS
+// bias    [outputs], read only where BIAS; where RELU, negative results become 0
 // output  [batch, outputs, rows, columns]
 //
 // An invocation computes 4 neighbours in a row, for which a weight is read once. Grid: flattened, along
@@ -16,6 +16,7 @@
 // import lib/conv.wgsl
 
 const BIAS: bool = true;
+const RELU: bool = false;
 const KERNEL_HEIGHT: u32 = 3u;
 const KERNEL_WIDTH: u32 = 3u;
 const WIDTH: u32 = 64u;
@@ -63,6 +64,9 @@ fn main(
             let values = vec4(input[at.x], input[at.y], input[at.z], input[at.w]);
             sum += weight[filter_start + u * KERNEL_WIDTH + v] * select(vec4<f32>(), values, inside);
         }
+    }
+    if RELU {
+        sum = max(sum, vec4<f32>());
     }
     let place = params.output_start + n * params.output_image
         + (o * params.rows + i) * params.columns + j;

@@ -6,7 +6,7 @@
 //
 // input   [batch, channels, height, width]
 // weight  [outputs, C, kernel_height, kernel_width]
-// bias    [outputs], read only where BIAS
+// bias    [outputs], read only where BIAS; where RELU, negative results become 0
 // output  [batch, outputs, rows, columns]
 //
 // The dispatch takes the images and output channels that params names.
@@ -15,6 +15,7 @@
 // import lib/conv.wgsl
 
 const BIAS: bool = true;
+const RELU: bool = false;
 const WIDTH: u32 = 64u;
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;
@@ -59,6 +60,9 @@ fn main(
                 w += 1u;
             }
         }
+    }
+    if RELU {
+        sum = max(sum, 0.0);
     }
     output[params.output_start + n * params.output_image + o * pixels + i * params.columns + j] = sum;
 }

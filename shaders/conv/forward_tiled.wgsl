@@ -4,7 +4,7 @@
 //
 // input   [batch, channels, height, width]
 // weight  [outputs, C, kernel_height, kernel_width]
-// bias    [outputs], read only where BIAS
+// bias    [outputs], read only where BIAS; where RELU, negative results become 0
 // output  [batch, outputs, rows, columns]
 //
 // A workgroup of 256 threads computes 64 output channels of one group at 64 pixels, which may be of
@@ -17,6 +17,7 @@
 // import lib/conv_tile.wgsl
 
 const BIAS: bool = true;
+const RELU: bool = false;
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
@@ -74,6 +75,9 @@ fn finish(row: u32, channel: u32, place: vec4<u32>, past: vec4<bool>, sum: vec4<
     var values = sum;
     if BIAS {
         values += bias[channel + row];
+    }
+    if RELU {
+        values = max(values, vec4<f32>());
     }
     let at = place + row * params.rows * params.columns;
     put(at.x, past.x, values.x);

@@ -8,7 +8,7 @@
 //
 // weight  [groups, rows, taps, quads] texels; texel i at column i % 2^SHIFT of row i / 2^SHIFT
 // image   [images, groups, packed_height, packed_width, quads] texels, likewise
-// bias    [groups * channels], from 0 on; unread unless BIAS
+// bias    [groups * channels], from 0 on; unread unless BIAS; where RELU, negative results become 0
 // result  [images, groups * channels, height, width] from `result_start` on, images `result_image` apart:
 //         row r is the grouped channel r (lib/texel_conv.wgsl) of the pixel (y + first_y, x + first_x),
 //         whose first pixel is at (-top, -left)
@@ -21,6 +21,7 @@
 const TILE_M: u32 = 32u;
 const SHIFT: u32 = 10u;
 const BIAS: bool = false;
+const RELU: bool = false;
 
 @group(0) @binding(0) var weight: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(1) var image: texture_storage_2d<rgba32float, read>;
@@ -93,6 +94,9 @@ fn store(group: u32, row: u32, pixel: vec3<u32>, is_pixel: bool, value: f32) {
     var total = value;
     if BIAS {
         total += bias[channel];
+    }
+    if RELU {
+        total = max(total, 0.0);
     }
     let plane = params.result_start + pixel.x * params.result_image
         + channel * params.height * params.width;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{compute, workload::random_batch};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, Origin};
+use crate::graph::{Graph, Node, Origin, fuse};
 use crate::nn::Model;
 use crate::ops::Value;
 use crate::ops::case::Case;
@@ -52,7 +52,7 @@ pub struct Sample {
     pub outputs: Vec<Tensor>,
 }
 
-/// Takes the first training step of `model` on a random batch, op by op, on the CPU engine, and
+/// Takes the first training step of `model` on a random batch, op by op as plans fuse them, on the CPU engine, and
 /// calls `visit` with those ops whose layer, pass and op, parted by blanks, satisfy `wants`. A value
 /// is dropped with its last reader, so that no more memory is needed than in training.
 ///
@@ -64,7 +64,7 @@ pub fn training_samples(
     wants: &dyn Fn(&str) -> bool,
     visit: &mut dyn FnMut(Sample) -> Result<()>,
 ) -> Result<()> {
-    let graph = training_step(model, optimizer, batch, 1)?;
+    let graph = fuse(&training_step(model, optimizer, batch, 1)?);
     let places: Vec<_> = graph.nodes().iter().map(|node| place(&graph, node)).collect();
     let is_wanted = |n: usize| {
         let (layer, pass) = &places[n];

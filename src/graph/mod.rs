@@ -5,6 +5,7 @@
 
 mod autodiff;
 mod footprint;
+mod fusion;
 mod initial;
 mod interpret;
 mod liveness;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 pub use autodiff::Rule;
 pub use footprint::Footprint;
+pub use fusion::fuse;
 pub use initial::Initial;
 pub use interpret::{Bindings, interpret};
 pub use plan::{Choose, Home, Kind, Plan, PlanStep, PlanValue, Slot, Target};
@@ -242,6 +244,15 @@ impl Graph {
     /// The states with their new values.
     pub fn updates(&self) -> &[(Value, Value)] {
         &self.updates
+    }
+
+    /// Appends a node whose outputs exist already.
+    fn place(&mut self, node: Node) {
+        let index = self.nodes.len();
+        for (output, value) in node.outputs.iter().enumerate() {
+            self.values[value.0].origin = Origin::Node { node: index, output };
+        }
+        self.nodes.push(node);
     }
 
     fn push(&mut self, ty: TensorType, name: String, origin: Origin) -> Value {

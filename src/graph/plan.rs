@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::liveness::{self, Lifetime, Place};
-use super::{Graph, Initial, Origin, schedule};
+use super::{Graph, Initial, Origin, fuse, schedule};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Variant};
 use crate::ops::{Cost, Op, Types, Value};
@@ -169,11 +169,11 @@ impl Plan {
         })
     }
 
-    /// Compiles `graph` for `target`; `choose` picks among an op's variants.
+    /// Compiles `graph`, with ops [fused](fuse) where they can be, for `target`; `choose` picks among an op's variants.
     ///
     /// Errors as [`Plan::new`].
     pub fn choosing(graph: &Graph, target: &Target, choose: &Choose) -> Result<Self> {
-        Planner::new(graph).plan(target, choose)
+        Planner::new(&fuse(graph)).plan(target, choose)
     }
 
     /// The bytes of everything: buffers of slots, inputs and states.

@@ -99,17 +99,6 @@ fn read_again(
     again[&value]
 }
 
-impl Graph {
-    /// Appends a node whose outputs exist already.
-    fn place(&mut self, node: Node) {
-        let index = self.nodes.len();
-        for (output, value) in node.outputs.iter().enumerate() {
-            self.values[value.0].origin = Origin::Node { node: index, output };
-        }
-        self.nodes.push(node);
-    }
-}
-
 /// What of the forward pass the backward pass reads.
 struct ForwardPass<'a> {
     graph: &'a Graph,

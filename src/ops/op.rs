@@ -47,6 +47,13 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         &[]
     }
 
+    /// The op that computes `next` of this op's only output in one pass, where there is one: to the
+    /// same bits as the two. `next` reads nothing else.
+    fn followed_by(&self, next: &dyn Op) -> Option<Arc<dyn Op>> {
+        let _ = next;
+        None
+    }
+
     /// The oracle: naive, readable loops in f64. Outputs are zero on entry.
     fn reference(&self, io: &mut Arrays<'_>);
 

@@ -5,6 +5,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod fusion;
 mod wild;
 
 use std::collections::HashMap;

@@ -19,7 +19,7 @@ use key::key;
 
 use super::GpuEngine;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Plan, Target};
+use crate::graph::{Graph, Plan, Target, fuse};
 use crate::kernel::Variant;
 use crate::ops::{Op, Types};
 use crate::tuning::{Cache, Key, Pick, Picks, Place, Tuning};
@@ -70,6 +70,7 @@ impl Tuner {
 
     /// The ops of a graph that have a choice of kernels.
     fn entries(&self, engine: &GpuEngine, graph: &Graph) -> BTreeMap<Key, Entry> {
+        let graph = fuse(graph);
         let entries = graph.nodes().iter().filter_map(|node| {
             let (op, types) = (node.op.clone(), node.types.clone());
             // An op without a kernel for this adapter is an error of the plan.

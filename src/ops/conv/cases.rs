@@ -1,6 +1,6 @@
 //! Samples for the convolution and its gradients.
 
-use super::{Conv2d, Conv2dGradInput, Conv2dGradWeight};
+use super::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Conv2dRelu};
 use crate::ops::Types;
 use crate::ops::case::{Case, Draw, ErrorCase};
 use crate::tensor::{Tensor, TensorType};
@@ -150,6 +150,11 @@ impl Sample {
         Case::new(self.label(), self.conv, inputs).differentiable(differentiable)
     }
 
+    fn forward_relu(&self, draw: &mut Draw) -> Case {
+        let Case { label, inputs, .. } = self.forward(draw);
+        Case::new(label, Conv2dRelu(self.conv), inputs)
+    }
+
     /// A gradient of the size of the output.
     fn grad(&self, draw: &mut Draw) -> Tensor {
         let inputs = vec![TensorType::f32(self.input), TensorType::f32(self.weight_shape())];
@@ -195,6 +200,10 @@ pub(super) fn forward(draw: &mut Draw) -> Vec<Case> {
     samples().iter().map(|s| s.forward(draw)).collect()
 }
 
+pub(super) fn forward_relu(draw: &mut Draw) -> Vec<Case> {
+    samples().iter().map(|s| s.forward_relu(draw)).collect()
+}
+
 pub(super) fn grad_input(draw: &mut Draw) -> Vec<Case> {
     samples().iter().map(|s| s.grad_input(draw)).collect()
 }
@@ -207,6 +216,10 @@ pub(super) fn random_forward(draw: &mut Draw) -> Case {
     Sample::random(draw).forward(draw)
 }
 
+pub(super) fn random_forward_relu(draw: &mut Draw) -> Case {
+    Sample::random(draw).forward_relu(draw)
+}
+
 pub(super) fn random_grad_input(draw: &mut Draw) -> Case {
     Sample::random(draw).grad_input(draw)
 }
@@ -217,6 +230,13 @@ pub(super) fn random_grad_weight(draw: &mut Draw) -> Case {
 
 fn types<const N: usize>(shapes: [&[usize]; N]) -> Vec<TensorType> {
     shapes.iter().map(|&shape| TensorType::f32(shape)).collect()
+}
+
+pub(super) fn forward_relu_errors() -> Vec<ErrorCase> {
+    let x = TensorType::f32([2, 4, 8, 8]);
+    let op = || Conv2dRelu(PLAIN.groups(3));
+    let inputs = || vec![x.clone(), TensorType::f32([6, 4, 3, 3])];
+    vec![ErrorCase::new(op(), inputs(), "do not both divide into 3")]
 }
 
 pub(super) fn forward_errors() -> Vec<ErrorCase> {

@@ -1,11 +1,16 @@
-//! The convolution as an op.
+//! The convolution as an op, alone and with a ReLU.
+
+use std::sync::Arc;
 
 use super::geometry::{Geometry, output_extents};
-use super::{Conv2d, Conv2dGradInput, Conv2dGradWeight, cpu, gpu, reference};
+use super::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Conv2dRelu, cpu, gpu, reference};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Variant};
+use crate::ops::elementwise::{Unary, UnaryGrad};
 use crate::ops::reduce::ChannelSum;
-use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
+use crate::ops::{
+    Arrays, Backward, Cost, CpuTensors, Op, Types, Value, expect_f32, expect_inputs, nchw,
+};
 use crate::tensor::TensorType;
 
 impl Conv2d {
@@ -54,39 +59,27 @@ impl Conv2d {
     fn accepted(&self, types: &Types) -> Geometry {
         Geometry::of(self, types.input(0), types.input(1), types.output(0))
     }
-}
 
-impl Op for Conv2d {
-    fn name(&self) -> &'static str {
-        "conv2d"
-    }
-
-    fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_inputs(self.name(), inputs, 2..=3)?;
-        expect_f32(self.name(), inputs)?;
-        let g = self.geometry(self.name(), &inputs[0], &inputs[1])?;
+    /// As [`Op::infer`], for `op`'s messages.
+    fn output(&self, op: &'static str, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_inputs(op, inputs, 2..=3)?;
+        expect_f32(op, inputs)?;
+        let g = self.geometry(op, &inputs[0], &inputs[1])?;
         let shapes = || inputs.iter().map(|t| &t.shape);
         if inputs.len() == 3 && inputs[2].dims() != [g.outputs()] {
             let problem = format!("the bias must have shape [{}]", g.outputs());
-            return Err(Error::shape(self.name(), shapes(), problem));
+            return Err(Error::shape(op, shapes(), problem));
         }
         let output = TensorType::f32([g.batch, g.outputs(), g.output[0], g.output[1]]);
         if output.shape.checked_elements().is_none() {
-            return Err(Error::shape(self.name(), shapes(), "the output is too large"));
+            return Err(Error::shape(op, shapes(), "the output is too large"));
         }
         Ok(vec![output])
     }
 
-    fn cost(&self, types: &Types) -> Cost {
-        Cost::with_flops(types, self.accepted(types).flops())
-    }
-
-    fn reduction(&self, types: &Types) -> usize {
-        self.accepted(types).depth() + 1
-    }
-
-    fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
-        let (input, weight, grad) = (g.input(0), g.input(1), g.grad_output(0)?);
+    /// The gradients, where `grad` is that of the sums.
+    fn gradients(&self, g: &mut Backward<'_>, grad: Value) -> Result<()> {
+        let (input, weight) = (g.input(0), g.input(1));
         if g.wants(0) {
             let [_, _, height, width] = nchw(self.name(), g.ty(input))?;
             let op = Conv2dGradInput { conv: *self, input: [height, width] };
@@ -103,6 +96,45 @@ impl Op for Conv2d {
         Ok(())
     }
 
+    fn variants(
+        &self,
+        op: &'static str,
+        types: &Types,
+        relu: bool,
+        adapter: &Adapter,
+    ) -> Result<Vec<Variant>> {
+        let epilogue = gpu::Epilogue { bias: types.inputs.len() == 3, relu };
+        gpu::forward::variants(op, &self.accepted(types), epilogue, adapter)
+    }
+}
+
+impl Op for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        self.output(self.name(), inputs)
+    }
+
+    fn cost(&self, types: &Types) -> Cost {
+        Cost::with_flops(types, self.accepted(types).flops())
+    }
+
+    fn reduction(&self, types: &Types) -> usize {
+        self.accepted(types).depth() + 1
+    }
+
+    fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
+        let grad = g.grad_output(0)?;
+        self.gradients(g, grad)
+    }
+
+    fn followed_by(&self, next: &dyn Op) -> Option<Arc<dyn Op>> {
+        let is_relu = next.downcast_ref() == Some(&Unary::Relu);
+        is_relu.then(|| Arc::new(Conv2dRelu(*self)) as Arc<dyn Op>)
+    }
+
     fn reference(&self, io: &mut Arrays<'_>) {
         let g = Geometry::of(self, io.inputs[0].dims(), io.inputs[1].dims(), io.outputs[0].dims());
         reference::forward(&g, io);
@@ -113,10 +145,51 @@ impl Op for Conv2d {
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
-        cpu::forward::run(&self.accepted(io.types), io);
+        cpu::forward::run(&self.accepted(io.types), false, io);
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        gpu::forward::variants(self.name(), &self.accepted(types), types.inputs.len() == 3, adapter)
+        self.variants(self.name(), types, false, adapter)
+    }
+}
+
+impl Op for Conv2dRelu {
+    fn name(&self) -> &'static str {
+        "conv2d_relu"
+    }
+
+    fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        self.0.output(self.name(), inputs)
+    }
+
+    fn cost(&self, types: &Types) -> Cost {
+        self.0.cost(types)
+    }
+
+    fn reduction(&self, types: &Types) -> usize {
+        self.0.reduction(types)
+    }
+
+    fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
+        let (grad, output) = (g.grad_output(0)?, g.output(0));
+        let grad = g.emit(UnaryGrad(Unary::Relu), &[grad, output])?[0];
+        self.0.gradients(g, grad)
+    }
+
+    fn reference(&self, io: &mut Arrays<'_>) {
+        self.0.reference(io);
+        io.outputs[0].data.iter_mut().for_each(|y| *y = y.max(0.0));
+    }
+
+    fn cpu_scratch(&self, types: &Types) -> usize {
+        self.0.cpu_scratch(types)
+    }
+
+    fn cpu(&self, io: &mut CpuTensors<'_>) {
+        cpu::forward::run(&self.0.accepted(io.types), true, io);
+    }
+
+    fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
+        self.0.variants(self.name(), types, true, adapter)
     }
 }

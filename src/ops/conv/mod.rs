@@ -84,6 +84,11 @@ impl Conv2d {
     }
 }
 
+/// `y = max(0, conv2d(x, w, bias))`: a [`Conv2d`] and the ReLU behind it in one pass. Plans make it of
+/// the two where they can; see [`fuse`](crate::graph::fuse).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Conv2dRelu(pub Conv2d);
+
 /// The ops of this folder.
 pub const FAMILY: Family = Family { ops: OPS, calls: CALLS };
 
@@ -103,6 +108,14 @@ const OPS: &[Entry] = &[
         cases: cases::forward,
         random: cases::random_forward,
         errors: cases::forward_errors,
+    },
+    Entry {
+        name: "conv2d_relu",
+        formula: "y = max(0, conv2d(x, w, bias))",
+        source: "Krizhevsky et al. 2012",
+        cases: cases::forward_relu,
+        random: cases::random_forward_relu,
+        errors: cases::forward_relu_errors,
     },
     Entry {
         name: "conv2d_grad_input",

@@ -357,11 +357,12 @@ impl Op for ConvTranspose2dGradInput {
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
-        cpu::forward::run(&self.accepted(io.types), io);
+        cpu::forward::run(&self.accepted(io.types), false, io);
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        gpu::forward::variants(self.name(), &self.accepted(types), false, adapter)
+        let epilogue = gpu::Epilogue { bias: false, relu: false };
+        gpu::forward::variants(self.name(), &self.accepted(types), epilogue, adapter)
     }
 }
 

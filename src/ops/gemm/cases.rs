@@ -1,6 +1,6 @@
 //! Samples for the matrix products.
 
-use super::{Linear, LinearGradInput, LinearGradWeight, MatMul};
+use super::{Linear, LinearGradInput, LinearGradWeight, LinearRelu, MatMul};
 use crate::ops::case::{Case, Draw, ErrorCase};
 use crate::tensor::{Shape, TensorType};
 
@@ -105,6 +105,23 @@ pub(super) fn random_linear(draw: &mut Draw) -> Case {
     let (x, outputs) = random_layer(draw);
     let has_bias = draw.flip();
     linear_case(x, outputs, has_bias, draw)
+}
+
+fn with_relu(Case { label, inputs, .. }: Case) -> Case {
+    Case::new(label, LinearRelu, inputs)
+}
+
+pub(super) fn linear_relu(draw: &mut Draw) -> Vec<Case> {
+    linear(draw).into_iter().map(with_relu).collect()
+}
+
+pub(super) fn random_linear_relu(draw: &mut Draw) -> Case {
+    with_relu(random_linear(draw))
+}
+
+pub(super) fn linear_relu_errors() -> Vec<ErrorCase> {
+    let inputs = vec![TensorType::f32([2, 9]), TensorType::f32([8, 7])];
+    vec![ErrorCase::new(LinearRelu, inputs, "weight must be [out, 9]")]
 }
 
 pub(super) fn linear_errors() -> Vec<ErrorCase> {

@@ -1,17 +1,27 @@
 //! The fully connected layer and its gradients.
 
+use std::sync::Arc;
+
 use super::cpu::{Matrix, MatrixMut, Threads, gemm};
 use super::gpu::{Bias, BiasAxis, Problem, Stored};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Operand, Variant};
+use crate::ops::elementwise::{Unary, UnaryGrad};
 use crate::ops::reduce::ChannelSum;
-use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs};
+use crate::ops::{
+    Arrays, Backward, Cost, CpuTensors, Op, Types, Value, expect_f32, expect_inputs, parallel,
+};
 use crate::tensor::{Shape, TensorType};
 
 /// `y = x W^T + b`. Inputs: x `[batch, ...]`, taken as `[batch, in]` with `in` the product of all
 /// extents but the first; W `[out, in]`; optionally b `[out]`. Output: `[batch, out]`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Linear;
+
+/// `y = max(0, x W^T + b)`: a [`Linear`] and the ReLU behind it in one pass. Plans make it of the two
+/// where they can; see [`fuse`](crate::graph::fuse).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LinearRelu;
 
 /// `grad_x = grad_y W`: the gradient of [`Linear`] with respect to x. Inputs: grad_y `[batch, out]`,
 /// W `[out, in]`. Output: of the shape of x.
@@ -54,27 +64,47 @@ fn expect_batch(op: &'static str, inputs: &[TensorType], x: &Shape) -> Result<()
     Err(Error::shape(op, shapes, format!("the input must be [batch, ...], is {x}")))
 }
 
+/// As [`Op::infer`] of a layer named `op`.
+fn output(op: &'static str, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+    expect_inputs(op, inputs, 2..=3)?;
+    expect_f32(op, inputs)?;
+    let x = &inputs[0].shape;
+    expect_batch(op, inputs, x)?;
+    let wrong = |problem| Err(Error::shape(op, inputs.iter().map(|t| &t.shape), problem));
+    let features = x.per_sample();
+    let outputs = match *inputs[1].dims() {
+        [outputs, given] if given == features => outputs,
+        _ => return wrong(format!("weight must be [out, {features}] for an input of {x}")),
+    };
+    if inputs.get(2).is_some_and(|bias| bias.dims() != [outputs]) {
+        return wrong(format!("bias must be [{outputs}], one for each output"));
+    }
+    Ok(vec![TensorType::f32([x.dims()[0], outputs])])
+}
+
+/// The gradients, where `grad` is that of the sums.
+fn gradients(g: &mut Backward<'_>, grad: Value) -> Result<()> {
+    let (x, weight) = (g.input(0), g.input(1));
+    if g.wants(0) {
+        let input = g.ty(x).shape.clone();
+        g.emit_grad(0, LinearGradInput { input }, &[grad, weight])?;
+    }
+    if g.wants(1) {
+        g.emit_grad(1, LinearGradWeight, &[x, grad])?;
+    }
+    if g.inputs() == 3 && g.wants(2) {
+        g.emit_grad(2, ChannelSum, &[grad])?;
+    }
+    Ok(())
+}
+
 impl Op for Linear {
     fn name(&self) -> &'static str {
         "linear"
     }
 
     fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
-        expect_inputs(self.name(), inputs, 2..=3)?;
-        expect_f32(self.name(), inputs)?;
-        let x = &inputs[0].shape;
-        expect_batch(self.name(), inputs, x)?;
-        let wrong =
-            |problem| Err(Error::shape(self.name(), inputs.iter().map(|t| &t.shape), problem));
-        let features = x.per_sample();
-        let outputs = match *inputs[1].dims() {
-            [outputs, given] if given == features => outputs,
-            _ => return wrong(format!("weight must be [out, {features}] for an input of {x}")),
-        };
-        if inputs.get(2).is_some_and(|bias| bias.dims() != [outputs]) {
-            return wrong(format!("bias must be [{outputs}], one for each output"));
-        }
-        Ok(vec![TensorType::f32([x.dims()[0], outputs])])
+        output(self.name(), inputs)
     }
 
     fn cost(&self, types: &Types) -> Cost {
@@ -88,18 +118,13 @@ impl Op for Linear {
     }
 
     fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
-        let (x, weight, grad) = (g.input(0), g.input(1), g.grad_output(0)?);
-        if g.wants(0) {
-            let input = g.ty(x).shape.clone();
-            g.emit_grad(0, LinearGradInput { input }, &[grad, weight])?;
-        }
-        if g.wants(1) {
-            g.emit_grad(1, LinearGradWeight, &[x, grad])?;
-        }
-        if g.inputs() == 3 && g.wants(2) {
-            g.emit_grad(2, ChannelSum, &[grad])?;
-        }
-        Ok(())
+        let grad = g.grad_output(0)?;
+        gradients(g, grad)
+    }
+
+    fn followed_by(&self, next: &dyn Op) -> Option<Arc<dyn Op>> {
+        let is_relu = next.downcast_ref() == Some(&Unary::Relu);
+        is_relu.then(|| Arc::new(LinearRelu) as Arc<dyn Op>)
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
@@ -130,17 +155,57 @@ impl Op for Linear {
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        let Extents { batch, inputs, outputs } = Extents::new(types.input(0), types.output(0)[1]);
-        let x = Stored::rows(Operand::Input(0), inputs);
-        let weight = Stored::rows(Operand::Input(1), inputs).transposed_if(true);
-        let y = Stored::rows(Operand::Output(0), outputs);
-        let has_bias = types.inputs.len() == 3;
-        let bias = has_bias.then_some(Bias {
-            operand: Operand::Input(2),
-            offset: 0,
-            axis: BiasAxis::Column,
-        });
-        Problem::new([batch, outputs, inputs], x, weight, y).bias(bias).variants(adapter)
+        product(types).variants(adapter)
+    }
+}
+
+/// The layer as a matrix product.
+fn product(types: &Types) -> Problem {
+    let Extents { batch, inputs, outputs } = Extents::new(types.input(0), types.output(0)[1]);
+    let x = Stored::rows(Operand::Input(0), inputs);
+    let weight = Stored::rows(Operand::Input(1), inputs).transposed_if(true);
+    let y = Stored::rows(Operand::Output(0), outputs);
+    let has_bias = types.inputs.len() == 3;
+    let bias =
+        has_bias.then_some(Bias { operand: Operand::Input(2), offset: 0, axis: BiasAxis::Column });
+    Problem::new([batch, outputs, inputs], x, weight, y).bias(bias)
+}
+
+impl Op for LinearRelu {
+    fn name(&self) -> &'static str {
+        "linear_relu"
+    }
+
+    fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        output(self.name(), inputs)
+    }
+
+    fn cost(&self, types: &Types) -> Cost {
+        Linear.cost(types)
+    }
+
+    fn reduction(&self, types: &Types) -> usize {
+        Linear.reduction(types)
+    }
+
+    fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
+        let (grad, output) = (g.grad_output(0)?, g.output(0));
+        let grad = g.emit(UnaryGrad(Unary::Relu), &[grad, output])?[0];
+        gradients(g, grad)
+    }
+
+    fn reference(&self, io: &mut Arrays<'_>) {
+        Linear.reference(io);
+        io.outputs[0].data.iter_mut().for_each(|y| *y = y.max(0.0));
+    }
+
+    fn cpu(&self, io: &mut CpuTensors<'_>) {
+        Linear.cpu(io);
+        parallel::each(io.outputs[0], |part| part.iter_mut().for_each(|y| *y = y.max(0.0)));
+    }
+
+    fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
+        Problem { relu: true, ..product(types) }.variants(adapter)
     }
 }
 

@@ -12,7 +12,7 @@ mod linear;
 mod matmul;
 
 pub use kernels::Kernel;
-pub use linear::{Linear, LinearGradInput, LinearGradWeight};
+pub use linear::{Linear, LinearGradInput, LinearGradWeight, LinearRelu};
 pub use matmul::MatMul;
 
 use crate::ops::registry::{Entry, Family};
@@ -36,6 +36,14 @@ const OPS: &[Entry] = &[
         cases: cases::linear,
         random: cases::random_linear,
         errors: cases::linear_errors,
+    },
+    Entry {
+        name: "linear_relu",
+        formula: "y = max(0, x W^T + b)",
+        source: "Krizhevsky et al. 2012",
+        cases: cases::linear_relu,
+        random: cases::random_linear_relu,
+        errors: cases::linear_relu_errors,
     },
     Entry {
         name: "linear_grad_input",

@@ -9,7 +9,7 @@ use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
 
 /// An output plane is the sum of its channel's plane, shifted and scaled by each tap.
-pub(super) fn forward(g: &Geometry, io: &mut CpuTensors<'_>) {
+pub(super) fn forward(g: &Geometry, relu: bool, io: &mut CpuTensors<'_>) {
     let (input, weight, bias) = (io.inputs[0], io.inputs[1], io.inputs.get(2).copied());
     let planes = io.outputs[0].par_chunks_mut(g.output_pixels()).enumerate();
     planes.for_each(|(item, output)| {
@@ -20,6 +20,9 @@ pub(super) fn forward(g: &Geometry, io: &mut CpuTensors<'_>) {
             for (outputs, from) in stretches(g, u, v) {
                 add_scaled(&mut output[outputs], w, &plane[from..], g.stride[1]);
             }
+        }
+        if relu {
+            output.iter_mut().for_each(|y| *y = y.max(0.0));
         }
     });
 }

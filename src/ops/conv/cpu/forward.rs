@@ -20,9 +20,10 @@ pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
     2 * g.depth() + slots() * slot_len(g)
 }
 
-pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
+/// The convolution, and with `relu` the ReLU of each stretch of it while it is at hand.
+pub(in crate::ops::conv) fn run(g: &Geometry, relu: bool, io: &mut CpuTensors<'_>) {
     if g.is_depthwise() {
-        return depthwise::forward(g, io);
+        return depthwise::forward(g, relu, io);
     }
     let (input, weight, bias) = (io.inputs[0], io.inputs[1], io.inputs.get(2).copied());
     let output = &mut *io.outputs[0];
@@ -44,6 +45,7 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
         g,
         planes,
         taps,
+        relu,
         weight: &weight[item % g.groups * g.group_outputs * g.depth()..]
             [..g.group_outputs * g.depth()],
         bias: bias.map(|b| &b[item % g.groups * g.group_outputs..][..g.group_outputs]),
@@ -74,6 +76,7 @@ struct Group<'a> {
     g: &'a Geometry,
     planes: Planes,
     taps: &'a [Tap],
+    relu: bool,
     weight: &'a [f32],
     bias: Option<&'a [f32]>,
 }
@@ -94,7 +97,12 @@ impl Group<'_> {
             write: &mut |row, position, values| {
                 let output = &mut output[row * pixels..][..pixels];
                 rows_of(step, width, position, values, |i, j, values| {
-                    output[i * width + j..][..values.len()].copy_from_slice(values);
+                    let output = &mut output[i * width + j..][..values.len()];
+                    if self.relu {
+                        output.iter_mut().zip(values).for_each(|(y, &sum)| *y = sum.max(0.0));
+                    } else {
+                        output.copy_from_slice(values);
+                    }
                 });
             },
         }

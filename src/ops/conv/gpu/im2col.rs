@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Params, Share, bind, bind_bias};
+use super::{Epilogue, Params, Share, bind, bind_bias};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -178,8 +178,12 @@ fn name(g: &Geometry) -> &'static str {
     if g.is_pointwise() { "pointwise" } else { "im2col" }
 }
 
-/// `output = weight * columns + bias`, where the columns fit the adapter.
-pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Result<Option<Variant>> {
+/// `output = weight * columns + bias`, with ReLU where wanted, where the columns fit the adapter.
+pub(super) fn forward(
+    g: &Geometry,
+    epilogue: Epilogue,
+    adapter: &Adapter,
+) -> Result<Option<Variant>> {
     let Some(shares) = shares(g, adapter) else { return Ok(None) };
     let mut steps = Steps::default();
     for share in &shares {
@@ -188,7 +192,7 @@ pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Result
             steps.unfold(g, share, Operand::Input(0), COLUMNS, layout);
         }
         for group in share.groups.clone() {
-            let bias = has_bias.then(|| Bias {
+            let bias = epilogue.bias.then(|| Bias {
                 operand: Operand::Input(2),
                 offset: group * g.group_outputs,
                 axis: BiasAxis::Row,
@@ -199,6 +203,7 @@ pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Result
                 columns(g, share, group, layout, Operand::Input(0)),
                 outputs(g, share, group, Operand::Output(0)),
             );
+            let problem = Problem { relu: epilogue.relu, ..problem };
             steps.product(&problem.batch(share.images.len()).bias(bias), adapter)?;
         }
     }

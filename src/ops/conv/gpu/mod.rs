@@ -183,6 +183,15 @@ fn bind_bias(dispatch: Dispatch, has_bias: bool, other: Operand, range: Range<us
     }
 }
 
+/// What is done to the sums of a convolution before they are stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Epilogue {
+    /// Whether input 2 is added.
+    pub(super) bias: bool,
+    /// Whether negative results become zero.
+    pub(super) relu: bool,
+}
+
 /// The side of the tiles of `shaders/lib/conv_tile.wgsl`.
 const TILE: usize = 64;
 

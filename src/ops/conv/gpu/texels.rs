@@ -1,7 +1,7 @@
 //! Convolution on packed texels, for software adapters: images and weights are gathered four channels a
 //! texel, and implicit matrix products read them from there. `shaders/conv/texels.wgsl` says more.
 
-use super::{Share, bind, bind_bias};
+use super::{Epilogue, Share, bind, bind_bias};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
 use crate::ops::reduce::parts::{add_parts, aligned, fitting};
@@ -294,7 +294,7 @@ impl<'a> Steps<'a> {
     /// Multiplies packed weights with the windows of packed images.
     fn product(&mut self, windows: &Windows, product: Product) {
         let g = self.g;
-        let Product { images, rows, pixels, result, has_bias } = product;
+        let Product { images, rows, pixels, result, epilogue } = product;
         let image = windows.image;
         let [step_y, step_x] = windows.steps();
         let is_dense = windows.dilation[1] == 1;
@@ -333,11 +333,12 @@ impl<'a> Steps<'a> {
         let dispatch = Dispatch::new(shader!("conv/texels.wgsl"))
             .constant("TILE_M", tile as u32)
             .constant("SHIFT", COLUMNS.ilog2())
-            .constant("BIAS", has_bias)
+            .constant("BIAS", epilogue.bias)
+            .constant("RELU", epilogue.relu)
             .bind_texels("weight", Operand::Workspace(FACTOR), 0..weight_elements, COLUMNS)
             .bind_texels("image", Operand::Workspace(IMAGE), 0..image_elements, COLUMNS);
         let all = 0..g.outputs() * g.depth();
-        let dispatch = bind_bias(dispatch, has_bias, Operand::Input(1), all);
+        let dispatch = bind_bias(dispatch, epilogue.bias, Operand::Input(1), all);
         let dispatch = bind(dispatch, "result", Operand::Output(0), result.range)
             .params(&params)
             .groups(tiles * g.groups);
@@ -353,7 +354,7 @@ struct Product {
     /// Windows along the height and the width.
     pixels: [usize; 2],
     result: Result,
-    has_bias: bool,
+    epilogue: Epilogue,
 }
 
 /// Where the rows of a product go.
@@ -389,7 +390,7 @@ fn weights_fit(g: &Geometry, adapter: &Adapter, rows: usize, windows: &Windows) 
 }
 
 /// `output = weight * image + bias`, where `adapter` is one for texels and they fit.
-pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Option<Variant> {
+pub(super) fn forward(g: &Geometry, epilogue: Epilogue, adapter: &Adapter) -> Option<Variant> {
     let windows = Windows::of(g);
     let rows = g.group_outputs;
     if !suits(g, adapter) || !weights_fit(g, adapter, rows, &windows) {
@@ -408,7 +409,7 @@ pub(super) fn forward(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Option
             origin: [0, 0],
             range: share.output(g),
         };
-        let product = Product { images, rows, pixels: g.output, result, has_bias };
+        let product = Product { images, rows, pixels: g.output, result, epilogue };
         steps.product(&windows, product);
     }
     Some(steps.variant())
@@ -456,7 +457,8 @@ pub(super) fn grad_input(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Opt
             origin: g.padding,
             range: share.input(g),
         };
-        steps.product(&windows, Product { images, rows, pixels, result, has_bias });
+        let epilogue = Epilogue { bias: has_bias, relu: false };
+        steps.product(&windows, Product { images, rows, pixels, result, epilogue });
     }
     Some(steps.variant())
 }
