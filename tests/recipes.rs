@@ -11,6 +11,7 @@ use gabor::data::Picture;
 use gabor::device::Device;
 use gabor::optim::Scheduler;
 use gabor::philox::Stream;
+use gabor::tensor::Tensor;
 use gabor::train::{Event, Finished, RECIPES, Run, TrainConfig};
 
 fn config(name: &str) -> TrainConfig {
@@ -85,24 +86,32 @@ fn run(name: &str) {
     let shape = finished.image;
     let picture = Picture::from_planes(shape, &bytes(200, shape.iter().product())).unwrap();
     let input = finished.prepare(&picture).unwrap();
+    let size = finished.network.model().input_type(1).unwrap().shape;
+    let input = Tensor::f32(size, input).unwrap();
     let probabilities = finished.network.predict(&input).unwrap();
-    let sum: f32 = probabilities.iter().sum();
+    let sum: f32 = probabilities.as_f32().unwrap().iter().sum();
     assert!((sum - 1.0).abs() < 1e-5, "{name}: {probabilities:?}");
 }
 
 #[test]
 fn recipes_for_the_programs_own_data_run() {
-    ["alexnet-digits", "alexnet-photos", "lenet-mnist"].map(run);
+    for name in ["alexnet-digits", "alexnet-photos", "lenet-mnist"] {
+        run(name);
+    }
 }
 
 #[test]
 fn recipes_for_cifar_run() {
-    ["cifar-80sec", "cifar-18pct", "cifar-13pct", "cifar-11pct", "resnet18-cifar"].map(run);
+    for name in ["cifar-80sec", "cifar-18pct", "cifar-13pct", "cifar-11pct", "resnet18-cifar"] {
+        run(name);
+    }
 }
 
 #[test]
 fn recipes_for_imagenet_run() {
-    ["alexnet-2012", "alexnet-2014"].map(run);
+    for name in ["alexnet-2012", "alexnet-2014"] {
+        run(name);
+    }
 }
 
 #[test]
@@ -233,4 +242,32 @@ fn parameters_have_the_published_rates_and_decays() {
             assert!(names.iter().any(|name| group.has(name)), "{name}: {group:?} has none");
         }
     }
+}
+
+#[test]
+fn the_documented_network_can_be_built() {
+    let document = include_str!("../docs/recipes.md");
+    let text = document.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.toml");
+    std::fs::write(&path, text).unwrap();
+    let config = TrainConfig::open(&path).unwrap();
+    config.check().unwrap();
+    let names = config.build_model([1, 28, 28], 10).unwrap().trainable_names().unwrap();
+    let expected = ["conv1", "residual1.conv1", "scores"];
+    let expected = expected.iter().flat_map(|l| [format!("{l}.weight"), format!("{l}.bias")]);
+    assert_eq!(names, expected.collect::<Vec<_>>());
+    for recipe in RECIPES {
+        assert!(document.contains(&format!("| `{}` |", recipe.name)), "{}", recipe.name);
+    }
+
+    // The library's names stay the library's, and faults have their place in the file.
+    let model = "alexnet-small".to_owned();
+    let error = TrainConfig { model, ..config }.check().unwrap_err().to_string();
+    assert!(error.contains("in `network` another name"), "{error}");
+    std::fs::write(&path, text.replace("\"relu\",", "\"rely\",")).unwrap();
+    let error = TrainConfig::open(&path).unwrap_err().to_string();
+    assert!(error.contains("line 3: layer 2: `rely`: unknown variant"), "{error}");
+    let error = TrainConfig::open("cifar-19pct").unwrap_err().to_string();
+    assert!(error.contains("or a recipe: alexnet-digits, "), "{error}");
 }
