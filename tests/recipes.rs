@@ -14,6 +14,7 @@ use gabor::optim::Scheduler;
 use gabor::philox::Stream;
 use gabor::tensor::Tensor;
 use gabor::train::{Event, Finished, RECIPES, Run, TrainConfig};
+use gabor::zoo;
 
 fn config(name: &str) -> TrainConfig {
     TrainConfig::open(name).unwrap()
@@ -222,8 +223,9 @@ fn learning_rates_fall_between_the_stages() {
 
 #[test]
 fn parameters_have_the_published_rates_and_decays() {
-    // Factor of the learning rate and weight decay of the weights, layer by layer.
-    let published: [(&str, [usize; 3], &[(&str, f64)]); 4] = [
+    // The weight decay of the weights, layer by layer.
+    type Row = (&'static str, [usize; 3], &'static [(&'static str, f64)]);
+    let published: [Row; 4] = [
         (
             "cifar-80sec",
             [3, 32, 32],
@@ -287,4 +289,31 @@ fn the_documented_network_can_be_built() {
     assert!(error.contains("line 3: layer 2: `rely`: unknown variant"), "{error}");
     let error = TrainConfig::open("cifar-19pct").unwrap_err().to_string();
     assert!(error.contains("or a recipe: alexnet-digits, "), "{error}");
+}
+
+/// cuda-convnet's best network, written down.
+const ELEVEN: &str = r#"network = [
+    { conv2d = { outputs = 64, kernel = 5, padding = 2, weight-init = { normal = 1e-4 } } },
+    "relu",
+    { max-pool2d = { kernel = 3, stride = 2, ceil-mode = true } },
+    { lrn = { size = 9, alpha = 0.001 } },
+    { conv2d = { outputs = 64, kernel = [5, 5], padding = [2, 2, 2, 2], weight-init = { normal = 0.01 } } },
+    { relu = {} },
+    { lrn = { size = 9, alpha = 0.001, beta = 0.75, k = 1.0, convention = "mean" } },
+    { max-pool2d = { kernel = 3, stride = 2, ceil-mode = true } },
+    { local2d = { outputs = 64, kernel = 3, padding = 1, weight-init = { normal = 0.04 } } },
+    "relu",
+    { local2d = { outputs = 32, kernel = 3, padding = 1, weight-init = { normal = 0.04 } } },
+    "relu",
+    { linear = { outputs = "classes", weight-init = { normal = 0.01 } } },
+]"#;
+
+#[test]
+fn a_description_makes_the_model_of_the_library() {
+    let described = toml::from_str::<TrainConfig>(ELEVEN).unwrap().network.unwrap();
+    let described = described.model("cifar-11pct", [3, 24, 24], 7).unwrap();
+    let built = zoo::build("cifar-11pct", [3, 24, 24], 7).unwrap();
+    // All settings, initial values among them.
+    assert_eq!(format!("{described:?}"), format!("{built:?}"));
+    assert_eq!(described.parameter_types().unwrap(), built.parameter_types().unwrap());
 }

@@ -1,5 +1,4 @@
 use super::*;
-use crate::zoo;
 
 #[derive(Deserialize, Serialize, PartialEq, Debug)]
 struct File {
@@ -8,32 +7,6 @@ struct File {
 
 fn parse(text: &str) -> Result<Description, toml::de::Error> {
     toml::from_str::<File>(text).map(|file| file.network)
-}
-
-/// cuda-convnet's best network, written down.
-const ELEVEN: &str = r#"network = [
-    { conv2d = { outputs = 64, kernel = 5, padding = 2, weight-init = { normal = 1e-4 } } },
-    "relu",
-    { max-pool2d = { kernel = 3, stride = 2, ceil-mode = true } },
-    { lrn = { size = 9, alpha = 0.001 } },
-    { conv2d = { outputs = 64, kernel = [5, 5], padding = [2, 2, 2, 2], weight-init = { normal = 0.01 } } },
-    { relu = {} },
-    { lrn = { size = 9, alpha = 0.001, beta = 0.75, k = 1.0, convention = "mean" } },
-    { max-pool2d = { kernel = 3, stride = 2, ceil-mode = true } },
-    { local2d = { outputs = 64, kernel = 3, padding = 1, weight-init = { normal = 0.04 } } },
-    "relu",
-    { local2d = { outputs = 32, kernel = 3, padding = 1, weight-init = { normal = 0.04 } } },
-    "relu",
-    { linear = { outputs = "classes", weight-init = { normal = 0.01 } } },
-]"#;
-
-#[test]
-fn a_description_makes_the_model_of_the_library() {
-    let described = parse(ELEVEN).unwrap().model("cifar-11pct", [3, 24, 24], 7).unwrap();
-    let built = zoo::build("cifar-11pct", [3, 24, 24], 7).unwrap();
-    // All settings, initial values among them.
-    assert_eq!(format!("{described:?}"), format!("{built:?}"));
-    assert_eq!(described.parameter_types().unwrap(), built.parameter_types().unwrap());
 }
 
 /// Every kind of layer, with all its settings.
