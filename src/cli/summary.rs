@@ -1,5 +1,6 @@
 //! `gabor summary`
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,9 +9,9 @@ use super::print_line;
 use super::table::{Table, bytes, short, thousands};
 use crate::error::{Error, Result};
 use crate::graph::{Footprint, Kind, Plan, Recompute};
-use crate::nn::Summary;
+use crate::nn::{Model, Summary};
 use crate::optim::Sgd;
-use crate::train::training_step;
+use crate::train::{TrainConfig, training_step};
 use crate::zoo;
 
 /// List a network's layers, shapes, parameters and arithmetic.
@@ -20,10 +21,17 @@ use crate::zoo;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gabor summary alexnet --batch 128
-  gabor summary resnet-18 --batch 32 --memory --recompute full")]
+  gabor summary resnet-18 --batch 32 --memory --recompute full
+  gabor summary --config cifar-11pct
+  gabor summary --config my-network.toml --input 3,32,32 --classes 10")]
 pub(super) struct Arguments {
     /// The network.
-    model: String,
+    #[arg(required_unless_present = "config")]
+    model: Option<String>,
+    /// The network of a configuration, a file or the name of a recipe, for its data unless input and
+    /// classes are given.
+    #[arg(long, value_name = "FILE|RECIPE", conflicts_with = "model")]
+    config: Option<PathBuf>,
     /// Channels, height and width of the images, as 3,227,227.
     #[arg(long, value_name = "C,H,W")]
     input: Option<String>,
@@ -44,11 +52,33 @@ pub(super) struct Arguments {
     recompute: String,
 }
 
+impl Arguments {
+    fn network(&self) -> Result<Model> {
+        let input = self.input.as_deref().map(parse_input).transpose()?;
+        let name = self.model.clone().unwrap_or_default();
+        let config = match &self.config {
+            Some(path) => TrainConfig::open(path)?,
+            None => TrainConfig { model: name, ..TrainConfig::default() },
+        };
+        let (input, classes) = match (input, self.classes, &config.network) {
+            (Some(input), Some(classes), _) => (input, classes),
+            (_, _, Some(_)) => {
+                let source = config.open_data()?;
+                let shape = source.train.shape();
+                let own = config.transforms(&source)?.output_shape(shape)?;
+                (input.unwrap_or(own), self.classes.unwrap_or(source.train.classes().len()))
+            }
+            (_, _, None) => {
+                let home = zoo::find(&config.model)?.home;
+                (input.unwrap_or(home.0), self.classes.unwrap_or(home.1))
+            }
+        };
+        config.build_model(input, classes)
+    }
+}
+
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
-    let (input, classes) = zoo::find(&arguments.model)?.home;
-    let input = arguments.input.as_deref().map_or(Ok(input), parse_input)?;
-    let classes = arguments.classes.unwrap_or(classes);
-    let model = zoo::build(&arguments.model, input, classes)?;
+    let model = arguments.network()?;
     let device = super::eval::device(&arguments.device)?;
     print(&model.summary(arguments.batch)?);
     let sgd = Sgd::new(0.01).momentum(0.9);

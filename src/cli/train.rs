@@ -26,16 +26,17 @@ use crate::tuning::Tuning;
   gabor train --optimizer adamw --weight-decay 0.01 --clip-norm 5 --ema 0.999
   gabor train --data idx:fashion-mnist --device gpu --out runs/fashion
   gabor train --data photos --film appearing.png
+  gabor train --config cifar-18pct --data cifar10:data/cifar10
   gabor train --config runs/digits-alexnet-small-001/config.toml")]
 pub(super) struct Arguments {
-    /// A configuration to start from; other arguments override it.
-    #[arg(long, value_name = "FILE")]
+    /// A configuration to start from, a file or the name of a recipe; other arguments override it.
+    #[arg(long, value_name = "FILE|RECIPE")]
     config: Option<PathBuf>,
     /// digits, photos, idx:DIR for a folder of MNIST-format files, cifar10:DIR, cifar100:DIR, or
     /// folder:DIR for a folder of pictures for each class.
     #[arg(long, value_name = "DATA")]
     data: Option<String>,
-    /// The network: alexnet-small, alexnet, alexnet-2014, lenet.
+    /// The network: alexnet-small, alexnet, alexnet-2014, lenet ...; `gabor summary` knows them too.
     #[arg(long)]
     model: Option<String>,
     /// Epochs to train.
@@ -112,7 +113,7 @@ pub(super) struct Arguments {
 impl Arguments {
     fn config(&self) -> Result<TrainConfig> {
         let mut config = match &self.config {
-            Some(path) => TrainConfig::read(path)?,
+            Some(path) => TrainConfig::open(path)?,
             None => TrainConfig { tune: Tuning::Cached, ..TrainConfig::default() },
         };
         fn set<T: Clone>(target: &mut T, value: &Option<T>) {
@@ -121,7 +122,9 @@ impl Arguments {
             }
         }
         set(&mut config.data, &self.data);
-        set(&mut config.model, &self.model);
+        if let Some(model) = &self.model {
+            (config.model, config.network) = (model.clone(), None);
+        }
         set(&mut config.epochs, &self.epochs);
         set(&mut config.batch, &self.batch);
         if let Some(name) = &self.optimizer {

@@ -3,11 +3,13 @@
 //! A [`Model`] is a list of [`Layer`]s; a layer adds its ops to a graph. Nothing is computed here.
 
 pub(crate) mod builder;
+mod description;
 mod init;
 mod layers;
 mod model;
 
 pub use builder::{Auxiliary, Builder, BuiltLayer, Mode, Parameter, Role};
+pub use description::{Classes, Described, Description, LayerEntry, Outputs};
 pub use init::{Fan, Init, Nonlinearity};
 pub use layers::*;
 pub use model::{Forward, LayerSummary, Model, Summary};
@@ -26,4 +28,14 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
     ///
     /// Errors where the input's shape does not suit the layer.
     fn build(&self, builder: &mut Builder<'_>, input: Value) -> Result<Value>;
+}
+
+impl Layer for Box<dyn Layer> {
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+
+    fn build(&self, builder: &mut Builder<'_>, input: Value) -> Result<Value> {
+        (**self).build(builder, input)
+    }
 }

@@ -1,6 +1,6 @@
 //! Shorter ways to write attributes: `2` for `[2, 2]`, `1` or `[1, 2]` for the padding of four sides.
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -32,8 +32,9 @@ pub fn sides<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[usize; 4], D
 }
 
 /// A number for each axis of an image, `[height, width]`; from one number for both.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Axes(pub [usize; 2]);
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Axes(#[serde(deserialize_with = "pair")] pub [usize; 2]);
 
 impl From<usize> for Axes {
     fn from(both: usize) -> Self {
@@ -49,8 +50,9 @@ impl From<[usize; 2]> for Axes {
 
 /// A number for each side of an image, `[top, bottom, left, right]`; from one number for all, or from
 /// `[vertical, horizontal]`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sides(pub [usize; 4]);
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sides(#[serde(deserialize_with = "sides")] pub [usize; 4]);
 
 impl From<usize> for Sides {
     fn from(all: usize) -> Self {

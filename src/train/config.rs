@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use super::Options;
+use super::{Options, recipes};
 use crate::data::{self, Normalise, OpenOptions, Source, Transform, Transforms};
 use crate::error::{Error, Result};
 use crate::graph::Recompute;
+use crate::nn::{Description, Model};
 use crate::optim::{Clip, Ema, Group, Method, Optimizer, Schedule};
 use crate::tuning::Tuning;
+use crate::zoo;
 
 /// Everything that decides a run. The same configuration on the same device gives the same weights,
 /// to the bit, as long as [`tune`](TrainConfig::tune) is `off` or a file; else the kernels decide too.
@@ -16,8 +18,11 @@ use crate::tuning::Tuning;
 pub struct TrainConfig {
     /// The data set; see [`crate::data::open`].
     pub data: String,
-    /// The network; see [`crate::zoo`].
+    /// The network; see [`crate::zoo`]. Where `network` is given, its name.
     pub model: String,
+    /// The network's layers, in place of those of the network that `model` names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Description>,
     /// Epochs to train.
     pub epochs: u64,
     /// Ends the run after this many steps.
@@ -102,7 +107,8 @@ impl Default for TrainConfig {
     fn default() -> Self {
         TrainConfig {
             data: data::DEFAULT.into(),
-            model: crate::zoo::MODELS[0].name.into(),
+            model: zoo::MODELS[0].name.into(),
+            network: None,
             epochs: 15,
             max_steps: None,
             batch: 64,
@@ -138,15 +144,34 @@ impl TrainConfig {
     /// Errors where it cannot be read, or has a key or value that is not known.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Error::io(path, e, "give a configuration that `gabor train` wrote"))?;
-        let config: TrainConfig = toml::from_str(&text).map_err(|e: toml::de::Error| {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            let known = recipes::names().collect::<Vec<_>>().join(", ");
+            Error::io(path, e, format!("give a configuration's file, or a recipe: {known}"))
+        })?;
+        let config = TrainConfig::parse(&text, path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Ok(TrainConfig { tune: config.tune.clone().within(folder), ..config })
+    }
+
+    /// The recipe of this name ([`RECIPES`](super::RECIPES)), or else [`TrainConfig::read`] of the
+    /// file.
+    ///
+    /// Errors as that.
+    pub fn open(name: impl AsRef<Path>) -> Result<Self> {
+        let name = name.as_ref();
+        match name.to_str().and_then(recipes::find) {
+            Some(recipe) => recipe.config(),
+            None => TrainConfig::read(name),
+        }
+    }
+
+    /// A configuration from TOML; `path` is for messages.
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Self> {
+        toml::from_str(text).map_err(|e: toml::de::Error| {
             let line = e.span().map_or(0, |span| 1 + text[..span.start].matches('\n').count());
             let problem = e.message().lines().collect::<Vec<_>>().join(" ");
             Error::data(path, format!("line {line}: {problem}"))
-        })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Ok(TrainConfig { tune: config.tune.clone().within(folder), ..config })
+        })
     }
 
     /// The configuration as TOML.
@@ -166,6 +191,10 @@ impl TrainConfig {
         }
         if self.batch == 0 {
             return Err(Error::setting("batch", 0, "must be 1 or more"));
+        }
+        if self.network.is_some() && zoo::find(&self.model).is_ok() {
+            let remedy = "names a network of the library; give the one in `network` another name";
+            return Err(Error::setting("model", &self.model, remedy));
         }
         crate::optim::check_learning_rate(self.learning_rate)?;
         if !(0.0..1.0).contains(&self.momentum) {
@@ -191,6 +220,16 @@ impl TrainConfig {
             transforms.ten_crop()?;
         }
         self.schedule.check()
+    }
+
+    /// The network, for images `[channels, height, width]` and this many classes.
+    ///
+    /// Errors where its name is not known, or a layer does not suit its input.
+    pub fn build_model(&self, input: [usize; 3], classes: usize) -> Result<Model> {
+        match &self.network {
+            Some(network) => network.model(&self.model, input, classes),
+            None => zoo::build(&self.model, input, classes),
+        }
     }
 
     /// The data, as it is to be trained on and evaluated.

@@ -18,9 +18,8 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::io::jsonl::JsonLines;
 use crate::io::{safetensors, write_atomic};
-use crate::nn::Model;
+use crate::nn::Description;
 use crate::tuning::{Cache, Tuning};
-use crate::zoo;
 
 /// What a run came to: the content of `summary.json`.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -79,7 +78,7 @@ impl Run {
         let transforms = config.transforms(&source)?;
         let classes = source.train.classes().len();
         let input = transforms.output_shape(source.train.shape())?;
-        let model = zoo::build(&config.model, input, classes)?;
+        let model = config.build_model(input, classes)?;
         let mut options = config.options();
         if config.balance {
             let labels = data::split::labels(&*source.train)?;
@@ -222,7 +221,9 @@ impl Run {
         let transforms = json(serde_json::to_string(still.list()))?;
         let statistics = json(serde_json::to_string(still.statistics()))?;
         let image = json(serde_json::to_string(&self.source.train.shape()))?;
+        let network = json(serde_json::to_string(&self.config.network))?;
         let metadata = [
+            ("network", network.as_str()),
             ("transforms", transforms.as_str()),
             ("statistics", statistics.as_str()),
             ("image", image.as_str()),
@@ -306,7 +307,11 @@ impl Finished {
             serde_json::from_str(&parse("classes")?).map_err(|e| faulty("classes", &e))?;
         let normalise: Normalise =
             serde_json::from_str(&parse("normalise")?).map_err(|e| faulty("normalise", &e))?;
-        let model: Model = zoo::build(&parse("model")?, input, classes.len())?;
+        // Runs before networks could be written down have the library's.
+        let network = file.meta("network").map_or(Ok(None), serde_json::from_str);
+        let network: Option<Description> = network.map_err(|e| faulty("network", &e))?;
+        let named = TrainConfig { model: parse("model")?, network, ..TrainConfig::default() };
+        let model = named.build_model(input, classes.len())?;
         // Runs before there were transforms have none.
         let (mut image, mut transforms) = (input, Transforms::none());
         if let Ok(list) = parse("transforms") {

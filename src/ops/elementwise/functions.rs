@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::tensor::TensorType;
 
 /// A function of one number.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Unary {
     /// `max(x, 0)` (Nair & Hinton, 2010). Its derivative at 0 is 0, as in PyTorch.
     Relu,
