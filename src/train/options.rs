@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::network::Evaluation;
 use crate::data::Transforms;
 use crate::graph::Recompute;
-use crate::optim::Schedule;
+use crate::optim::{Metric, Schedule};
 
 /// How to train.
 #[derive(Clone, Debug)]
@@ -30,6 +30,10 @@ pub struct Options {
     pub transforms: Option<Transforms>,
     /// The chances of the training images to be drawn; see [`LoaderConfig::weights`].
     pub weights: Vec<f32>,
+    /// Ends the run when this many epochs have gone by without a better one.
+    pub early_stop: Option<u64>,
+    /// What makes an epoch better than another: the test set's top-1, or its loss.
+    pub best_by: Metric,
 }
 
 impl Default for Options {
@@ -45,6 +49,8 @@ impl Default for Options {
             memory: None,
             transforms: None,
             weights: vec![],
+            early_stop: None,
+            best_by: Metric::Top1,
         }
     }
 }
@@ -81,6 +87,19 @@ pub struct EpochMetrics {
     pub test_top1: f32,
     /// Training images a second.
     pub images_per_second: f64,
+    /// The learning rate of its last step.
+    pub learning_rate: f32,
+    /// Whether it is the best epoch so far, by [`Options::best_by`]; of equals the first.
+    pub is_best: bool,
+}
+
+/// The best epoch of a run.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Best {
+    /// The epoch, counted from 1.
+    pub epoch: u64,
+    /// The test set after it.
+    pub test: Evaluation,
 }
 
 /// What [`Trainer::fit`] tells its observer.
@@ -99,10 +118,29 @@ pub struct Report {
     pub epochs: Vec<EpochMetrics>,
     /// The test set after the last step.
     pub test: Evaluation,
+    /// The best epoch, once there is one.
+    pub best: Option<Best>,
     /// Time spent training, evaluation left out.
     pub train_time: Duration,
     /// Steps done.
     pub steps: u64,
     /// Whether the observer ended the run early.
     pub is_interrupted: bool,
+    /// Whether it ended because no epoch was better for [`Options::early_stop`] epochs.
+    pub is_stopped_early: bool,
+}
+
+impl Report {
+    /// Compares the last evaluation with the best so far and tells whether it is better.
+    pub(super) fn note_best(&mut self, epoch: u64, by: Metric) -> bool {
+        let test = self.test;
+        let is_best = self.best.is_none_or(|best| match by {
+            Metric::Top1 => test.top1 > best.test.top1,
+            Metric::Loss => test.loss < best.test.loss,
+        });
+        if is_best {
+            self.best = Some(Best { epoch, test });
+        }
+        is_best
+    }
 }

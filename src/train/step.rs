@@ -1,5 +1,6 @@
 //! A step of training: one run of a program, or one for each micro-batch and one that updates.
 
+use super::divergence::{REMEDY, is_lost};
 use super::graphs::Names;
 use super::network::check_labels;
 use super::{StepMetrics, Trainer};
@@ -11,6 +12,16 @@ use crate::tensor::Tensor;
 pub(super) struct StepUnderWay {
     pending: Pending,
     metrics: StepMetrics,
+    classes: usize,
+}
+
+impl StepUnderWay {
+    /// Waits for the step, whatever came of it.
+    ///
+    /// Errors where the device has failed.
+    pub(super) fn wait(self) -> Result<()> {
+        self.pending.wait().map(|_| ())
+    }
 }
 
 impl Trainer {
@@ -44,6 +55,7 @@ impl Trainer {
             )));
         }
         self.prepare(batch)?;
+        let classes = self.network.classes;
         self.step += 1;
         let rate = Tensor::scalar(learning_rate);
         let metrics = StepMetrics {
@@ -63,13 +75,13 @@ impl Trainer {
                 (Names::LEARNING_RATE, &rate),
             ];
             let pending = start(&mut self.network.session, program, &inputs)?;
-            return Ok(StepUnderWay { pending, metrics });
+            return Ok(StepUnderWay { pending, metrics, classes });
         }
         let outputs = self.accumulate(images, labels)?;
         let program = self.applying.as_mut();
         let program = program.ok_or_else(|| Error::Usage("no program applies gradients".into()))?;
         start(&mut self.network.session, program, &[(Names::LEARNING_RATE, &rate)])?.wait()?;
-        Ok(StepUnderWay { pending: Pending::ready(outputs), metrics })
+        Ok(StepUnderWay { pending: Pending::ready(outputs), metrics, classes })
     }
 
     /// Runs the micro-batches of a batch, one after another, and returns its loss and top-1.
@@ -122,20 +134,24 @@ fn start(
 
 /// Waits for a step and reads its loss and hits.
 ///
-/// Errors where the loss is not finite or the device has failed.
+/// Errors where the loss is not finite or has exploded, or the device has failed.
 pub(super) fn finish_step(step: StepUnderWay) -> Result<StepMetrics> {
     let mut metrics = step.metrics;
     let outputs = step.pending.wait()?;
     metrics.loss = outputs.scalar(Names::LOSS)?;
     metrics.top1 = outputs.scalar(Names::TOP1)? / metrics.images as f32;
-    if metrics.loss.is_finite() {
+    if !is_lost(metrics.loss, step.classes) {
         return Ok(metrics);
     }
-    let problem = format!("the loss is {}; try a smaller learning rate", metrics.loss);
-    Err(Error::Diverged { step: metrics.step, problem })
+    let problem = format!("the loss is {}", metrics.loss);
+    Err(Error::Diverged {
+        step: metrics.step,
+        layer: None,
+        problem: format!("{problem}; {REMEDY}"),
+    })
 }
 
-fn counter(seed: u64, step: u64, first_sample: usize) -> Result<Tensor> {
+pub(super) fn counter(seed: u64, step: u64, first_sample: usize) -> Result<Tensor> {
     let words = vec![seed as u32, (seed >> 32) as u32, step as u32, first_sample as u32];
     Tensor::u32([4], words)
 }
