@@ -6,7 +6,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::print_line;
-use crate::train::{EpochMetrics, Event, Run, StepMetrics};
+use crate::train::{EpochMetrics, Event, Run, StepMetrics, Transfer};
 
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
@@ -29,6 +29,9 @@ impl Progress {
             total = total.min(steps * config.batch as u64);
         }
         if is_talking {
+            if let Some(transfer) = run.transfer() {
+                print_line(&transfer_line(transfer));
+            }
             print_line(&format!(
                 "{} on {} ({} images to train on, {} to test on) with {}",
                 config.model,
@@ -76,8 +79,9 @@ impl Progress {
             let rate = self.images as f64 / self.started.elapsed().as_secs_f64();
             bar.set_prefix(format!("epoch {:>2}/{}", step.epoch, self.epochs));
             bar.set_message(format!(
-                "{rate:.0} images/s  loss {loss:.4}  top-1 {:.1} %",
-                100.0 * top1
+                "{rate:.0} images/s  loss {loss:.4}  top-1 {:.1} %  lr {:.2e}",
+                100.0 * top1,
+                step.learning_rate
             ));
             bar.set_position(self.images.min(self.total));
         }
@@ -90,7 +94,7 @@ impl Progress {
         let done = self.images as f64 / self.total.max(1) as f64;
         let left = self.started.elapsed().as_secs_f64() * (1.0 - done) / done.max(1e-9);
         let line = format!(
-            "epoch {:>2}/{}  {:.0} images/s  loss {:.4}  top-1 {:.2} %  test loss {:.4}  test top-1 {:.2} %  {left:.0} s left",
+            "epoch {:>2}/{}  {:.0} images/s  loss {:.4}  top-1 {:.2} %  test loss {:.4}  test top-1 {:.2} %{}  lr {:.2e}  {left:.0} s left",
             epoch.epoch,
             self.epochs,
             epoch.images_per_second,
@@ -98,6 +102,8 @@ impl Progress {
             100.0 * epoch.train_top1,
             epoch.test_loss,
             100.0 * epoch.test_top1,
+            if epoch.is_best { " (best)" } else { "" },
+            epoch.learning_rate,
         );
         match &self.bar {
             Some(bar) => bar.suspend(|| print_line(&line)),
@@ -110,4 +116,19 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What became of the weights that the run starts from.
+fn transfer_line(transfer: &Transfer) -> String {
+    let named = |what: &str, names: &[String]| match names {
+        [] => String::new(),
+        names => format!("; {what}: {}", names.join(", ")),
+    };
+    format!(
+        "{} parameters taken over{}{}{}",
+        transfer.loaded.len(),
+        named("afresh", &transfer.replaced),
+        named("not found", &transfer.missing),
+        named("unused", &transfer.unused),
+    )
 }

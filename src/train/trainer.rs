@@ -46,6 +46,10 @@ impl Trainer {
         check_learning_rate(optimizer.learning_rate())?;
         options.schedule.check()?;
         model.input_type(options.batch)?;
+        if model.trainable_names()?.is_empty() {
+            let problem = "has no parameters to train; freeze fewer layers";
+            return Err(Error::Usage(format!("model {} {problem}", model.name())));
+        }
         if options.micro_batch == Some(0) {
             return Err(Error::setting("micro-batch", 0, "must be 1 or more"));
         }

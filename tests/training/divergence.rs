@@ -58,11 +58,9 @@ fn a_learning_rate_of_a_million_names_a_layer_and_leaves_what_was_before() {
 fn a_poisoned_weight_names_its_layer() {
     let source = small_source(24, 7);
     for device in devices() {
-        for (parameter, value) in [
-            ("conv2.weight", f32::NAN),
-            ("conv1.bias", f32::INFINITY),
-            ("fc1.weight", f32::NAN),
-        ] {
+        for (parameter, value) in
+            [("conv2.weight", f32::NAN), ("conv1.bias", f32::INFINITY), ("fc1.weight", f32::NAN)]
+        {
             let mut trainer = trainer(&device, 0.01, Options::default());
             poison(&mut trainer, parameter, value);
             let (_, layer, message) = diverge(&mut trainer, &source);
