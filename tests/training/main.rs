@@ -7,6 +7,7 @@ mod common;
 mod divergence;
 mod faults;
 mod limits;
+mod transfer;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
