@@ -122,6 +122,8 @@ pub enum Error {
     Diverged {
         /// The step, counted from 1.
         step: u64,
+        /// The path of the layer whose values went bad first, where that is known.
+        layer: Option<String>,
         /// What was seen and what to try.
         problem: String,
     },

@@ -9,7 +9,7 @@ use super::{print_json, print_line};
 use crate::data::{self, LoaderConfig, OpenOptions};
 use crate::device::Device;
 use crate::error::Result;
-use crate::train::Finished;
+use crate::train::{Finished, Weights};
 use crate::tuning::{Cache, Tuning};
 
 /// Evaluate a finished run on a test set.
@@ -18,6 +18,10 @@ use crate::tuning::{Cache, Tuning};
 pub(super) struct Arguments {
     /// The run's folder.
     run: PathBuf,
+    /// The weights of the best epoch or of the last: best or last; without it the best where the run
+    /// had --early-stop, and else the last.
+    #[arg(long, value_name = "WHICH")]
+    weights: Option<Weights>,
     /// Another data set than the one that it was trained on; its test part is used.
     #[arg(long)]
     data: Option<String>,
@@ -40,7 +44,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let device = device(&arguments.device)?.tuned(&arguments.tune, &Cache::user())?;
-    let mut finished = Finished::open(&arguments.run, &device)?;
+    let mut finished = Finished::open_with(&arguments.run, arguments.weights, &device)?;
     let name = arguments.data.as_ref().unwrap_or(&finished.data);
     let image_size = finished.image[1];
     let options = OpenOptions { max_bad: arguments.max_bad, image_size, ..OpenOptions::default() };

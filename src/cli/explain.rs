@@ -9,7 +9,7 @@ use super::{print_json, print_line};
 use crate::data::{self, decode};
 use crate::error::Result;
 use crate::explain::{Report, Settings, report};
-use crate::train::Finished;
+use crate::train::{Finished, Weights};
 
 /// Look inside a finished run: what its layers make of a picture, and what in it decides.
 ///
@@ -23,6 +23,10 @@ use crate::train::Finished;
 pub(super) struct Arguments {
     /// The run's folder.
     run: PathBuf,
+    /// The weights of the best epoch or of the last: best or last; without it the best where the run
+    /// had --early-stop, and else the last.
+    #[arg(long, value_name = "WHICH")]
+    weights: Option<Weights>,
     /// A PNG or JPEG file; it is resized to what the network takes.
     image: PathBuf,
     /// The folder to write; files of the same names are replaced.
@@ -53,7 +57,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let device = super::eval::device(&arguments.device)?;
-    let finished = Finished::open(&arguments.run, &device)?;
+    let finished = Finished::open_with(&arguments.run, arguments.weights, &device)?;
     let [channels, height, width] = finished.network.model().input();
     let picture = decode::read(&arguments.image)?.with_channels(channels)?.scaled(height, width)?;
     let mut pixels = vec![0; channels * height * width];

@@ -11,6 +11,7 @@ mod eval;
 mod explain;
 mod filters;
 mod log;
+mod lr_find;
 mod op;
 mod predict;
 mod profile;
@@ -38,6 +39,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(Box<train::Arguments>),
+    LrFind(Box<lr_find::Arguments>),
     Eval(eval::Arguments),
     Predict(predict::Arguments),
     Summary(summary::Arguments),
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
     log::install();
     let outcome = match arguments.command {
         Command::Train(arguments) => train::run(*arguments),
+        Command::LrFind(arguments) => lr_find::run(&arguments),
         Command::Eval(arguments) => eval::run(arguments),
         Command::Predict(arguments) => predict::run(arguments),
         Command::Summary(arguments) => summary::run(arguments),

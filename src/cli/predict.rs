@@ -9,7 +9,7 @@ use super::{print_json, print_line};
 use crate::data::decode;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::train::Finished;
+use crate::train::{Finished, Weights};
 
 /// Classify images with a finished run.
 #[derive(Debug, Args)]
@@ -17,6 +17,10 @@ use crate::train::Finished;
 pub(super) struct Arguments {
     /// The run's folder.
     run: PathBuf,
+    /// The weights of the best epoch or of the last: best or last; without it the best where the run
+    /// had --early-stop, and else the last.
+    #[arg(long, value_name = "WHICH")]
+    weights: Option<Weights>,
     /// PNG or JPEG files; they are resized to what the network takes.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -45,7 +49,7 @@ struct Guess<'a> {
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let device = super::eval::device(&arguments.device)?;
-    let mut finished = Finished::open(&arguments.run, &device)?;
+    let mut finished = Finished::open_with(&arguments.run, arguments.weights, &device)?;
     for path in &arguments.images {
         let picture = decode::read(path)?;
         let values = finished.prepare(&picture)?;

@@ -1,18 +1,41 @@
-//! What a training run shows while it goes on: a live bar on a terminal, a line an epoch elsewhere.
+//! What a training run shows while it goes on: two live bars on a terminal, a line an epoch elsewhere.
 
 use std::io::IsTerminal;
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::print_line;
-use crate::train::{EpochMetrics, Event, Run, StepMetrics};
+use crate::train::{EpochMetrics, Event, Run, StepMetrics, Transfer};
+
+/// A bar for the epoch above one for the run.
+struct Bars {
+    both: MultiProgress,
+    epoch: ProgressBar,
+    run: ProgressBar,
+}
+
+impl Bars {
+    fn new(per_epoch: u64, total: u64) -> Self {
+        let both = MultiProgress::new();
+        let bar = |template: &str, length| {
+            let style = ProgressStyle::with_template(template)
+                .map(|style| style.progress_chars("=> "))
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            both.add(ProgressBar::new(length).with_style(style))
+        };
+        let epoch = bar("{prefix} {bar:24} {percent:>3}%  {msg}", per_epoch);
+        let run = bar("  the run   {bar:24} {percent:>3}%  {eta} left", total);
+        Bars { both, epoch, run }
+    }
+}
 
 pub(super) struct Progress {
-    bar: Option<ProgressBar>,
+    bars: Option<Bars>,
     is_talking: bool,
     started: Instant,
     images: u64,
+    per_epoch: u64,
     total: u64,
     epochs: u64,
     /// The loss and the top-1, smoothed over about 30 steps.
@@ -29,6 +52,9 @@ impl Progress {
             total = total.min(steps * config.batch as u64);
         }
         if is_talking {
+            if let Some(transfer) = run.transfer() {
+                print_line(&transfer_line(transfer));
+            }
             print_line(&format!(
                 "{} on {} ({} images to train on, {} to test on) with {}",
                 config.model,
@@ -38,18 +64,14 @@ impl Progress {
                 run.trainer().network().device().name()
             ));
         }
-        let bar = (is_talking && std::io::stderr().is_terminal()).then(|| {
-            let template = "{prefix} {bar:24} {percent:>3}%  {msg}  {eta} left";
-            let style = ProgressStyle::with_template(template)
-                .map(|style| style.progress_chars("=> "))
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(total).with_style(style)
-        });
+        let bars = (is_talking && std::io::stderr().is_terminal())
+            .then(|| Bars::new(per_epoch.min(total), total));
         Progress {
-            bar,
+            bars,
             is_talking,
             started: Instant::now(),
             images: 0,
+            per_epoch,
             total,
             epochs: config.epochs,
             smoothed: None,
@@ -72,14 +94,17 @@ impl Progress {
             }
         };
         self.smoothed = Some((loss, top1));
-        if let Some(bar) = &self.bar {
+        if let Some(bars) = &self.bars {
             let rate = self.images as f64 / self.started.elapsed().as_secs_f64();
-            bar.set_prefix(format!("epoch {:>2}/{}", step.epoch, self.epochs));
-            bar.set_message(format!(
-                "{rate:.0} images/s  loss {loss:.4}  top-1 {:.1} %",
-                100.0 * top1
+            bars.epoch.set_prefix(format!("epoch {:>2}/{}", step.epoch, self.epochs));
+            bars.epoch.set_message(format!(
+                "{rate:.0} images/s  loss {loss:.4}  top-1 {:.1} %  lr {:.2e}",
+                100.0 * top1,
+                step.learning_rate
             ));
-            bar.set_position(self.images.min(self.total));
+            let before = (step.epoch - 1) * self.per_epoch;
+            bars.epoch.set_position(self.images.saturating_sub(before));
+            bars.run.set_position(self.images.min(self.total));
         }
     }
 
@@ -90,7 +115,7 @@ impl Progress {
         let done = self.images as f64 / self.total.max(1) as f64;
         let left = self.started.elapsed().as_secs_f64() * (1.0 - done) / done.max(1e-9);
         let line = format!(
-            "epoch {:>2}/{}  {:.0} images/s  loss {:.4}  top-1 {:.2} %  test loss {:.4}  test top-1 {:.2} %  {left:.0} s left",
+            "epoch {:>2}/{}  {:.0} images/s  loss {:.4}  top-1 {:.2} %  test loss {:.4}  test top-1 {:.2} %{}  lr {:.2e}  {left:.0} s left",
             epoch.epoch,
             self.epochs,
             epoch.images_per_second,
@@ -98,16 +123,34 @@ impl Progress {
             100.0 * epoch.train_top1,
             epoch.test_loss,
             100.0 * epoch.test_top1,
+            if epoch.is_best { " (best)" } else { "" },
+            epoch.learning_rate,
         );
-        match &self.bar {
-            Some(bar) => bar.suspend(|| print_line(&line)),
+        match &self.bars {
+            Some(bars) => bars.both.suspend(|| print_line(&line)),
             None => print_line(&line),
         }
     }
 
     pub(super) fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+        if let Some(bars) = &self.bars {
+            bars.epoch.finish_and_clear();
+            bars.run.finish_and_clear();
         }
     }
+}
+
+/// What became of the weights that the run starts from.
+fn transfer_line(transfer: &Transfer) -> String {
+    let named = |what: &str, names: &[String]| match names {
+        [] => String::new(),
+        names => format!("; {what}: {}", names.join(", ")),
+    };
+    format!(
+        "{} parameters taken over{}{}{}",
+        transfer.loaded.len(),
+        named("afresh", &transfer.replaced),
+        named("not found", &transfer.missing),
+        named("unused", &transfer.unused),
+    )
 }

@@ -26,9 +26,30 @@ use crate::tuning::Tuning;
   gabor train --optimizer adamw --weight-decay 0.01 --clip-norm 5 --ema 0.999
   gabor train --data idx:fashion-mnist --device gpu --out runs/fashion
   gabor train --data photos --film appearing.png
+  gabor train --data folder:birds --init runs/photos --freeze conv1,conv2 --early-stop 5
   gabor train --config cifar-18pct --data cifar10:data/cifar10
   gabor train --config runs/digits-alexnet-small-001/config.toml")]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// The run's folder, new or empty; without it the next free one under runs/.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Also write a film of the first layer's filters as they are learned: an animated PNG file,
+    /// which browsers play.
+    #[arg(long, value_name = "FILE.png")]
+    film: Option<PathBuf>,
+    /// Print nothing but errors.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print a JSON object an epoch, and one for the result.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What decides a run: a configuration and what overrides it.
+#[derive(Debug, Args)]
+pub(super) struct Settings {
     /// A configuration to start from, a file or the name of a recipe; other arguments override it.
     #[arg(long, value_name = "FILE|RECIPE")]
     config: Option<PathBuf>,
@@ -45,6 +66,23 @@ pub(super) struct Arguments {
     /// End the run after this many steps.
     #[arg(long, value_name = "STEPS", allow_negative_numbers = true)]
     max_steps: Option<u64>,
+    /// End the run when this many epochs have gone by without a better one; its result is then the
+    /// best epoch.
+    #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true)]
+    early_stop: Option<u64>,
+    /// Start from these weights: a .safetensors file, or the folder of a run. The last layer starts afresh
+    /// where there are other classes.
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// With --init: let the last layer start afresh even where it fits.
+    #[arg(long)]
+    replace_head: bool,
+    /// Leave these layers as they are, as conv1,conv2.
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',')]
+    freeze: Vec<String>,
+    /// Train only these layers.
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',', conflicts_with = "freeze")]
+    freeze_all_but: Vec<String>,
     /// Images a step.
     #[arg(long, allow_negative_numbers = true)]
     batch: Option<usize>,
@@ -95,23 +133,10 @@ pub(super) struct Arguments {
     /// as the configuration says, without one cached.
     #[arg(long, value_name = "TUNING")]
     tune: Option<Tuning>,
-    /// The run's folder, new or empty; without it the next free one under runs/.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Also write a film of the first layer's filters as they are learned: an animated PNG file,
-    /// which browsers play.
-    #[arg(long, value_name = "FILE.png")]
-    film: Option<PathBuf>,
-    /// Print nothing but errors.
-    #[arg(short, long)]
-    quiet: bool,
-    /// Print a JSON object an epoch, and one for the result.
-    #[arg(long)]
-    json: bool,
 }
 
-impl Arguments {
-    fn config(&self) -> Result<TrainConfig> {
+impl Settings {
+    pub(super) fn config(&self) -> Result<TrainConfig> {
         let mut config = match &self.config {
             Some(path) => TrainConfig::open(path)?,
             None => TrainConfig { tune: Tuning::Cached, ..TrainConfig::default() },
@@ -147,6 +172,13 @@ impl Arguments {
         set(&mut config.max_bad, &self.max_bad);
         config.validation = self.validation.or(config.validation);
         config.max_steps = self.max_steps.or(config.max_steps);
+        config.early_stop = self.early_stop.or(config.early_stop);
+        config.init = self.init.clone().or(config.init);
+        config.replace_head |= self.replace_head;
+        if !(self.freeze.is_empty() && self.freeze_all_but.is_empty()) {
+            (config.freeze, config.freeze_all_but) =
+                (self.freeze.clone(), self.freeze_all_but.clone());
+        }
         if let Some(which) = &self.recompute {
             config.recompute = Recompute::named(which)?;
         }
@@ -163,7 +195,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Some(path) = &arguments.film {
         crate::viz::film::check_name(path)?;
     }
-    let mut run = Run::new(arguments.config()?, arguments.out.clone())?;
+    let mut run = Run::new(arguments.settings.config()?, arguments.out.clone())?;
     if let Some(path) = &arguments.film {
         run = run.film(path)?;
     }
@@ -187,7 +219,11 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     if arguments.json {
         print_json(&summary)?;
     } else if !arguments.quiet {
-        let ended = if summary.interrupted { "interrupted; " } else { "" };
+        let ended = match (summary.interrupted, summary.stopped_early) {
+            (true, _) => "interrupted; ",
+            (_, true) => "no better epoch came, stopped early; ",
+            _ => "",
+        };
         print_line(&format!(
             "{ended}test accuracy {:.2} % after {} steps and {:.1} s of training on {}",
             100.0 * summary.test_top1,

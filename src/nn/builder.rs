@@ -122,6 +122,12 @@ impl<'a> Builder<'a> {
         self.mode
     }
 
+    /// Whether training leaves the layer under construction as it is.
+    pub fn is_frozen(&self) -> bool {
+        let path = self.graph.layer_path();
+        self.frozen.iter().any(|layer| is_inside(&path, layer))
+    }
+
     /// The type of a value.
     pub fn ty(&self, value: Value) -> &TensorType {
         &self.graph.value(value).ty

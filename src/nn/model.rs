@@ -99,6 +99,28 @@ impl Model {
         self
     }
 
+    /// Training leaves the parameters of all layers but these, given by path, as they are.
+    ///
+    /// Errors where one of them does not exist or has no parameters, or the network cannot be built.
+    pub fn freeze_all_but<S: AsRef<str>>(self, layers: &[S]) -> Result<Self> {
+        let mut owners: Vec<String> = vec![];
+        for name in self.trainable_names()? {
+            let owner = name.rsplit_once('.').map_or("", |(layer, _)| layer).to_owned();
+            if !owners.contains(&owner) {
+                owners.push(owner);
+            }
+        }
+        let is_in = |owner: &str, layer: &str| {
+            owner.strip_prefix(layer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let layers: Vec<&str> = layers.iter().map(AsRef::as_ref).collect();
+        if let Some(stray) = layers.iter().find(|l| !owners.iter().any(|owner| is_in(owner, l))) {
+            return Err(Error::unknown("layer to train", *stray, owners));
+        }
+        owners.retain(|owner| !layers.iter().any(|layer| is_in(owner, layer)));
+        Ok(self.freeze(owners))
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name

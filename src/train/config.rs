@@ -1,13 +1,13 @@
 //! The configuration of a run, as its folder keeps it and `--config` reads it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Options, recipes};
 use crate::data::{self, Normalise, OpenOptions, Source, Transform, Transforms};
 use crate::error::{Error, Result};
 use crate::graph::Recompute;
 use crate::nn::{Description, Model};
-use crate::optim::{Clip, Ema, Group, Method, Optimizer, Schedule};
+use crate::optim::{Clip, Ema, Group, Method, Metric, Optimizer, Schedule};
 use crate::tuning::Tuning;
 use crate::zoo;
 
@@ -28,6 +28,25 @@ pub struct TrainConfig {
     /// Ends the run after this many steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u64>,
+    /// Ends the run when this many epochs have gone by without a better one; its result is then the
+    /// best epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<u64>,
+    /// What makes an epoch better than another: the `top1` of the test set, or its `loss`.
+    #[serde(skip_serializing_if = "is_top1")]
+    pub best_by: Metric,
+    /// A file of weights, or a run's folder, to start from; see [`Network::init_from`](super::Network::init_from).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// Whether the last layer with parameters starts afresh even where `init` has one that fits.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub replace_head: bool,
+    /// The layers that stay as they are, by path.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
+    /// The only layers that are trained, by path; where there are none, all but those in `freeze`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze_all_but: Vec<String>,
     /// Images a step.
     pub batch: usize,
     /// Images at a time on the device, where a whole batch does not fit.
@@ -98,6 +117,10 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
+fn is_top1(metric: &Metric) -> bool {
+    *metric == Metric::Top1
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -111,6 +134,12 @@ impl Default for TrainConfig {
             network: None,
             epochs: 15,
             max_steps: None,
+            early_stop: None,
+            best_by: Metric::Top1,
+            init: None,
+            replace_head: false,
+            freeze: vec![],
+            freeze_all_but: vec![],
             batch: 64,
             micro_batch: None,
             recompute: Recompute::None,
@@ -139,7 +168,8 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// Reads a TOML file. A relative path of a file of kernels starts from the file's folder.
+    /// Reads a TOML file. Relative paths of a file of kernels and of
+    /// `init` start from the file's folder.
     ///
     /// Errors where it cannot be read, or has a key or value that is not known.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
@@ -150,7 +180,8 @@ impl TrainConfig {
         })?;
         let config = TrainConfig::parse(&text, path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        Ok(TrainConfig { tune: config.tune.clone().within(folder), ..config })
+        let init = config.init.as_ref().map(|init| folder.join(init));
+        Ok(TrainConfig { tune: config.tune.clone().within(folder), init, ..config })
     }
 
     /// The recipe of this name ([`RECIPES`](super::RECIPES)), or else [`TrainConfig::read`] of the
@@ -188,6 +219,16 @@ impl TrainConfig {
         }
         if self.max_steps == Some(0) {
             return Err(Error::setting("max-steps", 0, "must be 1 or more"));
+        }
+        if self.early_stop == Some(0) {
+            return Err(Error::setting("early-stop", 0, "must be 1 or more epochs"));
+        }
+        if self.replace_head && self.init.is_none() {
+            return Err(Error::setting(
+                "replace-head",
+                true,
+                "needs weights to start from: --init",
+            ));
         }
         if self.batch == 0 {
             return Err(Error::setting("batch", 0, "must be 1 or more"));
@@ -285,6 +326,8 @@ impl TrainConfig {
             max_steps: self.max_steps,
             recompute: self.recompute,
             memory: None,
+            early_stop: self.early_stop,
+            best_by: self.best_by,
             ..Options::default()
         }
     }
@@ -293,7 +336,7 @@ impl TrainConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::{Metric, Plateau};
+    use crate::optim::Plateau;
 
     #[test]
     fn optimizers_have_names_or_tables() {

@@ -4,8 +4,10 @@
 //! the device it is two: one that adds up the gradients of a micro-batch, and one that applies the
 //! sum. All share their states by name.
 
+use std::collections::HashMap;
+
 use crate::error::Result;
-use crate::graph::{Graph, Initial};
+use crate::graph::{Graph, Initial, Origin};
 use crate::nn::builder::COUNTER;
 use crate::nn::{Forward, Mode, Model};
 use crate::ops::Value;
@@ -70,13 +72,18 @@ fn with_loss(
 
 /// The gradients of the weighted sum of `losses` with respect to the trainable parameters.
 fn gradients(graph: &mut Graph, forward: &Forward, losses: &[(Value, f32)]) -> Result<Vec<Value>> {
-    let ty = TensorType::f32([1]);
-    let seeds = losses
-        .iter()
-        .map(|&(loss, weight)| Ok((loss, graph.add(Fill { value: weight, ty: ty.clone() }, &[])?)));
-    let seeds = seeds.collect::<Result<Vec<_>>>()?;
+    let seeds = seeds(graph, losses)?;
     let values: Vec<_> = forward.parameters.iter().map(|p| p.value).collect();
     graph.gradients_from(&seeds, &values)
+}
+
+/// The losses with their weights as values, which are the gradients that arrive there.
+fn seeds(graph: &mut Graph, losses: &[(Value, f32)]) -> Result<Vec<(Value, Value)>> {
+    let ty = TensorType::f32([1]);
+    let mut seed = |&(loss, weight): &(Value, f32)| {
+        Ok((loss, graph.add(Fill { value: weight, ty: ty.clone() }, &[])?))
+    };
+    losses.iter().map(&mut seed).collect()
 }
 
 /// One step on a whole batch: forward, loss, backward, update.
@@ -112,6 +119,69 @@ pub fn accumulation(model: &Model, micro_batch: usize, seed: u64) -> Result<Grap
         graph.update(sum, new)?;
     }
     Ok(graph)
+}
+
+/// Where a [`probe`] hands out what layers compute.
+pub(super) struct Places {
+    /// The layers in forward order, each with the graph's output that its own output is.
+    pub layers: Vec<(String, String)>,
+    /// The gradients, from the last layer to the first.
+    pub gradients: Vec<GradientPlace>,
+}
+
+/// A gradient among the outputs of a [`probe`].
+pub(super) struct GradientPlace {
+    /// The layer that computed it.
+    pub layer: String,
+    pub output: String,
+    pub is_of_parameter: bool,
+}
+
+/// Forward, loss and backward of a micro-batch as in training, with what every layer gives, forward
+/// and backward, as outputs.
+///
+/// Errors where the network cannot be built for this micro-batch.
+pub(super) fn probe(model: &Model, batch: usize, seed: u64) -> Result<(Graph, Places)> {
+    let mut graph = Graph::new();
+    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Train, seed)?;
+    let mut named: HashMap<Value, String> = HashMap::new();
+    let mut name = |graph: &mut Graph, value: Value| -> Result<String> {
+        if let Some(name) = named.get(&value) {
+            return Ok(name.clone());
+        }
+        let name = format!("probe.{}", named.len());
+        graph.output(name.clone(), value)?;
+        named.insert(value, name.clone());
+        Ok(name)
+    };
+    let mut places = Places { layers: vec![], gradients: vec![] };
+    for layer in &forward.layers {
+        places.layers.push((layer.path.clone(), name(&mut graph, layer.output)?));
+    }
+    let is_own = |path: &str, parameter: &str| {
+        parameter.rsplit_once('.').is_some_and(|(layer, _)| layer == path)
+    };
+    // Below the first layer that is trained nothing goes back.
+    let trains = |path: &str| forward.parameters.iter().any(|p| is_own(path, &p.name));
+    let lowest = forward.layers.iter().position(|layer| trains(&layer.path)).unwrap_or(0);
+    let mut asked = vec![];
+    for (i, layer) in forward.layers.iter().enumerate().skip(lowest).rev() {
+        let own = forward.parameters.iter().filter(|p| is_own(&layer.path, &p.name));
+        asked.extend(own.map(|p| (p.value, layer.path.clone(), true)));
+        if i > lowest && matches!(graph.value(layer.input).origin, Origin::Node { .. }) {
+            asked.push((layer.input, layer.path.clone(), false));
+        }
+    }
+    let values: Vec<_> = asked.iter().map(|&(value, ..)| value).collect();
+    let seeds = seeds(&mut graph, &losses)?;
+    let gradients = graph.gradients_that_exist(&seeds, &values)?;
+    for ((_, layer, is_of_parameter), gradient) in asked.into_iter().zip(gradients) {
+        if let Some(gradient) = gradient {
+            let output = name(&mut graph, gradient)?;
+            places.gradients.push(GradientPlace { layer, output, is_of_parameter });
+        }
+    }
+    Ok((graph, places))
 }
 
 /// Updates the parameters from the states `gradient.NAME` and sets those to zero.

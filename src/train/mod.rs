@@ -1,18 +1,31 @@
 //! Training: the graphs of a step, the loop over epochs, and what a run leaves behind.
 
 mod config;
+mod divergence;
+mod finished;
+mod fit;
 mod graphs;
+mod lr_find;
 mod memory;
 mod network;
+mod options;
 mod recipes;
 mod recording;
 mod run;
+mod setup;
+mod step;
 mod trainer;
+mod transfer;
 mod views;
 
 pub use config::TrainConfig;
+pub use finished::{Finished, Weights};
 pub use graphs::{Names, accumulation, application, evaluation, prediction, training_step};
+pub use lr_find::{LrFound, LrPoint, LrRange};
 pub use network::{Evaluation, Network};
+pub use options::{Best, EpochMetrics, Event, Options, Report, StepMetrics};
 pub use recipes::{RECIPES, Recipe};
-pub use run::{Finished, Run, RunSummary};
-pub use trainer::{EpochMetrics, Event, Options, Report, StepMetrics, Trainer};
+pub use run::{Run, RunSummary};
+pub use setup::Setup;
+pub use trainer::Trainer;
+pub use transfer::Transfer;

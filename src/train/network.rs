@@ -1,5 +1,6 @@
 //! A network with parameters on a device: evaluated, used, saved and loaded.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -190,6 +191,15 @@ impl Network {
         let tensors: Result<Vec<_>> =
             types.iter().map(|(name, ty)| Ok((name, file.get_as(name, ty)?))).collect();
         let tensors = tensors?;
+        let tensors: Vec<_> = tensors.into_iter().map(|(name, t)| (name.clone(), t)).collect();
+        self.set_parameters(&tensors)
+    }
+
+    /// Writes parameters, and their averages where the optimizer keeps any.
+    pub(super) fn set_parameters<T: Borrow<Tensor>>(
+        &mut self,
+        tensors: &[(String, T)],
+    ) -> Result<()> {
         // A program brings the states into being.
         compiled(&mut self.predicting, 1, &mut self.session, || {
             graphs::prediction(&self.model, 1)
@@ -199,7 +209,7 @@ impl Network {
             let average = self.evaluated.as_ref().map(|prefix| format!("{prefix}.{name}"));
             for state in [Some(name.clone()), average].into_iter().flatten() {
                 if known.contains(&state) {
-                    self.session.set_state(&state, tensor)?;
+                    self.session.set_state(&state, tensor.borrow())?;
                 }
             }
         }

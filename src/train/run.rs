@@ -5,21 +5,23 @@
 //! | `config.toml` | the configuration; `gabor train --config` repeats the run | at the start |
 //! | `kernels.json` | the picks that decide a GPU's kernels, where there are any | at the start |
 //! | `metrics.jsonl` | a line a step: `step`, `epoch`, `loss`, `top1`, `learning_rate`, `images` | as it goes |
-//! | `weights.safetensors` | the parameters, with what is needed to use them | at the end |
+//! | `weights.safetensors` | the parameters, with what is needed to use them | after each epoch |
+//! | `best.safetensors` | the same of the best epoch so far | after each such epoch |
 //! | `curves.png`, `filters.png` | loss and accuracy; the first layer's filters | at the end |
 //! | `summary.json` | what the run came to | last |
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{EpochMetrics, Evaluation, Event, Network, StepMetrics, TrainConfig, Trainer};
-use crate::data::{self, LoaderConfig, Normalise, Picture, Source, Transforms};
-use crate::device::Device;
+use super::{
+    EpochMetrics, Evaluation, Event, Network, Setup, StepMetrics, TrainConfig, Trainer, Transfer,
+    Weights,
+};
+use crate::data::{LoaderConfig, Source, Transforms};
 use crate::error::{Error, Result};
 use crate::io::jsonl::JsonLines;
-use crate::io::{safetensors, write_atomic};
-use crate::nn::Description;
-use crate::tuning::{Cache, Tuning};
+use crate::io::write_atomic;
+use crate::tuning::Tuning;
 
 /// What a run came to: the content of `summary.json`.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -40,6 +42,11 @@ pub struct RunSummary {
     pub run: PathBuf,
     /// Whether it was ended early.
     pub interrupted: bool,
+    /// Whether no epoch had been better for as many as `early-stop` says; the result is the best one then,
+    /// as it is whenever `early-stop` is set.
+    pub stopped_early: bool,
+    /// The best epoch.
+    pub best_epoch: Option<u64>,
     /// Each epoch.
     pub epochs: Vec<EpochMetrics>,
 }
@@ -52,6 +59,7 @@ pub struct Run {
     trainer: Trainer,
     source: Source,
     transforms: Transforms,
+    transfer: Option<Transfer>,
     metrics: JsonLines,
     #[cfg(feature = "images")]
     film: Option<PathBuf>,
@@ -61,8 +69,6 @@ pub struct Run {
 #[cfg(feature = "images")]
 const FRAMES: u64 = 40;
 
-/// The file of a run's parameters.
-const WEIGHTS: &str = "weights.safetensors";
 /// The file of the kernels that it ran with.
 const KERNELS: &str = "kernels.json";
 
@@ -73,25 +79,10 @@ impl Run {
     /// be written. `folder` must be new or empty; without one it is the next free number under
     /// `runs/`.
     pub fn new(config: TrainConfig, folder: Option<PathBuf>) -> Result<Self> {
-        config.check()?;
-        let source = config.open_data()?;
-        let transforms = config.transforms(&source)?;
-        let classes = source.train.classes().len();
-        let input = transforms.output_shape(source.train.shape())?;
-        let model = config.build_model(input, classes)?;
-        let mut options = config.options();
-        if config.balance {
-            let labels = data::split::labels(&*source.train)?;
-            options.weights = data::split::balanced(&labels, classes);
-        }
-        options.transforms = Some(transforms.clone());
-        let device =
-            if config.device == "auto" { Device::auto()? } else { Device::named(&config.device)? };
-        let device = device.tuned(&config.tune, &Cache::user())?;
-        let trainer = Trainer::new(&device, model, config.optimizer(), options)?;
+        let Setup { trainer, source, transforms, transfer } = Setup::new(&config)?;
         let folder = create_folder(folder, &config)?;
         // The cache may be another one by the time that the run is repeated.
-        let picks = device.picks();
+        let picks = trainer.network().device().picks();
         let tune = match picks.is_empty() {
             true => Tuning::Off,
             false => {
@@ -99,7 +90,10 @@ impl Run {
                 Tuning::File(KERNELS.into())
             }
         };
-        let written = TrainConfig { tune, ..config.clone() };
+        // A path that is relative would start from the run's folder.
+        let init =
+            config.init.as_ref().map(|init| std::path::absolute(init).unwrap_or(init.clone()));
+        let written = TrainConfig { tune, init, ..config.clone() };
         write_atomic(folder.join("config.toml"), written.to_toml()?.as_bytes())?;
         let metrics = JsonLines::create(folder.join("metrics.jsonl"))?;
         Ok(Run {
@@ -108,6 +102,7 @@ impl Run {
             trainer,
             source,
             transforms,
+            transfer,
             metrics,
             #[cfg(feature = "images")]
             film: None,
@@ -149,6 +144,11 @@ impl Run {
         &self.trainer
     }
 
+    /// What was taken over from `init`.
+    pub fn transfer(&self) -> Option<&Transfer> {
+        self.transfer.as_ref()
+    }
+
     /// The data.
     pub fn source(&self) -> &Source {
         &self.source
@@ -163,9 +163,19 @@ impl Run {
         mut observe: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<RunSummary> {
         let mut steps: Vec<StepMetrics> = vec![];
-        let metrics = &mut self.metrics;
+        let metadata = self.metadata()?;
+        let (metrics, folder) = (&mut self.metrics, &self.folder);
         let mut failure = None;
-        let report = self.trainer.fit(&self.source, self.config.epochs, |event| {
+        let mut saved = None;
+        let keep = |network: &Network, epoch: &EpochMetrics| {
+            if epoch.is_best {
+                network.save(folder.join(Weights::Best.file()), &borrowed(&metadata))?;
+            }
+            network.save(folder.join(Weights::Last.file()), &borrowed(&metadata))?;
+            saved = Some(epoch.epoch);
+            Ok(())
+        };
+        let outcome = self.trainer.fit_keeping(&self.source, self.config.epochs, keep, |event| {
             if let Event::Step(step) = event {
                 steps.push(*step);
                 if let Err(e) = metrics.write(step) {
@@ -174,13 +184,21 @@ impl Run {
                 }
             }
             observe(event)
-        })?;
+        });
+        self.metrics.flush()?;
         if let Some(error) = failure {
             return Err(error);
         }
-        self.metrics.flush()?;
-        self.save_weights()?;
-        let test = if self.config.ten_crop { self.evaluate_ten_crops()? } else { report.test };
+        let report = outcome.map_err(|error| with_checkpoint(error, folder, saved))?;
+        let mut test = report.test;
+        // The result of a run that may stop early is its best epoch.
+        if let (Some(best), true) = (report.best, self.config.early_stop.is_some()) {
+            self.trainer.network_mut().load(self.folder.join(Weights::Best.file()))?;
+            test = best.test;
+        }
+        if self.config.ten_crop {
+            test = self.evaluate_ten_crops()?;
+        }
         self.draw(&steps, &report.epochs)?;
         let summary = RunSummary {
             test_top1: test.top1,
@@ -191,6 +209,8 @@ impl Run {
             device: self.trainer.network().device().name(),
             run: self.folder.clone(),
             interrupted: report.is_interrupted,
+            stopped_early: report.is_stopped_early,
+            best_epoch: report.best.map(|best| best.epoch),
             epochs: report.epochs,
         };
         let text = serde_json::to_string_pretty(&summary)
@@ -209,7 +229,8 @@ impl Run {
         self.trainer.network_mut().evaluate_with(&self.source.test, config)
     }
 
-    fn save_weights(&self) -> Result<()> {
+    /// What the files of weights say beside the weights.
+    fn metadata(&self) -> Result<Vec<(&'static str, String)>> {
         let json = |value: Result<String, serde_json::Error>| {
             value.map_err(|e| Error::Usage(format!("the weights' metadata: {e}")))
         };
@@ -222,18 +243,22 @@ impl Run {
         let statistics = json(serde_json::to_string(still.statistics()))?;
         let image = json(serde_json::to_string(&self.source.train.shape()))?;
         let network = json(serde_json::to_string(&self.config.network))?;
-        let metadata = [
-            ("network", network.as_str()),
-            ("transforms", transforms.as_str()),
-            ("statistics", statistics.as_str()),
-            ("image", image.as_str()),
-            ("model", self.config.model.as_str()),
-            ("data", self.config.data.as_str()),
-            ("input", input.as_str()),
-            ("classes", classes.as_str()),
-            ("normalise", normalise.as_str()),
-        ];
-        self.trainer.network().save(self.folder.join(WEIGHTS), &metadata)
+        let result = match self.config.early_stop {
+            Some(_) => Weights::Best,
+            None => Weights::Last,
+        };
+        Ok(vec![
+            ("network", network),
+            ("transforms", transforms),
+            ("statistics", statistics),
+            ("image", image),
+            ("model", self.config.model.clone()),
+            ("data", self.config.data.clone()),
+            ("input", input),
+            ("classes", classes),
+            ("normalise", normalise),
+            ("result", result.name().to_owned()),
+        ])
     }
 
     #[cfg(feature = "images")]
@@ -267,76 +292,21 @@ impl Run {
     }
 }
 
-/// A network that a run has left behind, ready for use.
-#[derive(Debug)]
-pub struct Finished {
-    /// The network with its parameters.
-    pub network: Network,
-    /// The names of the classes.
-    pub classes: Vec<String>,
-    /// From bytes to the network's input.
-    pub normalise: Normalise,
-    /// The data set that it was trained on.
-    pub data: String,
-    /// The shape of its images as they are loaded.
-    pub image: [usize; 3],
-    /// What happens to an image before it is normalised, without chance.
-    pub transforms: Transforms,
+fn borrowed<'a>(metadata: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    metadata.iter().map(|(key, value)| (*key, value.as_str())).collect()
 }
 
-impl Finished {
-    /// Opens a run's folder.
-    ///
-    /// Errors where it holds no weights, or weights that do not fit.
-    pub fn open(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let folder = folder.as_ref();
-        let path = folder.join(WEIGHTS);
-        if !path.exists() {
-            let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-            let remedy = "give the folder of a run that has ended";
-            return Err(Error::io(path, missing, remedy));
+/// A divergence with the name of the last good checkpoint: the weights after epoch `saved`.
+fn with_checkpoint(error: Error, folder: &Path, saved: Option<u64>) -> Error {
+    let Error::Diverged { step, layer, problem } = error else { return error };
+    let checkpoint = match saved {
+        Some(epoch) => {
+            let path = folder.join(Weights::Last.file());
+            format!("the last good weights, after epoch {epoch}, are in {}", path.display())
         }
-        let file = safetensors::load(&path)?;
-        let parse = |key: &str| -> Result<String> { Ok(file.meta(key)?.to_owned()) };
-        let faulty = |key: &str, e: &dyn std::fmt::Display| {
-            Error::data(&path, format!("its metadata `{key}` cannot be read ({e})"))
-        };
-        let input: [usize; 3] =
-            serde_json::from_str(&parse("input")?).map_err(|e| faulty("input", &e))?;
-        let classes: Vec<String> =
-            serde_json::from_str(&parse("classes")?).map_err(|e| faulty("classes", &e))?;
-        let normalise: Normalise =
-            serde_json::from_str(&parse("normalise")?).map_err(|e| faulty("normalise", &e))?;
-        // Runs before networks could be written down have the library's.
-        let network = file.meta("network").map_or(Ok(None), serde_json::from_str);
-        let network: Option<Description> = network.map_err(|e| faulty("network", &e))?;
-        let named = TrainConfig { model: parse("model")?, network, ..TrainConfig::default() };
-        let model = named.build_model(input, classes.len())?;
-        // Runs before there were transforms have none.
-        let (mut image, mut transforms) = (input, Transforms::none());
-        if let Ok(list) = parse("transforms") {
-            let list = serde_json::from_str(&list).map_err(|e| faulty("transforms", &e))?;
-            let statistics = serde_json::from_str(&parse("statistics")?)
-                .map_err(|e| faulty("statistics", &e))?;
-            transforms = Transforms::new(list)?.with_statistics(statistics);
-            image = serde_json::from_str(&parse("image")?).map_err(|e| faulty("image", &e))?;
-        }
-        let mut network = Network::new(device, model)?;
-        network.load(&path)?;
-        Ok(Finished { network, classes, normalise, data: parse("data")?, image, transforms })
-    }
-}
-
-impl Finished {
-    /// The network's input for a picture: what a data set does when it loads it (the middle at the
-    /// size of its images, in their channels), the transforms without chance, and normalisation.
-    ///
-    /// Errors where the network takes images of neither 1 nor 3 channels, or a transform does not fit.
-    pub fn prepare(&self, picture: &Picture) -> Result<Vec<f32>> {
-        let [channels, height, width] = self.image;
-        let picture = picture.with_channels(channels)?;
-        self.transforms.prepare(&picture, [height, width], &self.normalise)
-    }
+        None => "no epoch was done, so that there are no good weights".into(),
+    };
+    Error::Diverged { step, layer, problem: format!("{problem}; {checkpoint}") }
 }
 
 /// Creates the run's folder.

@@ -20,11 +20,11 @@ const HEADING: Colour = RGBColor(30, 36, 44);
 const LABEL: Colour = RGBColor(96, 106, 120);
 const GRID: Colour = RGBColor(231, 235, 240);
 const BASE: Colour = RGBColor(176, 184, 196);
-const RAW: Colour = RGBColor(188, 212, 241);
-const TRAIN: Colour = RGBColor(32, 98, 178);
+pub(super) const RAW: Colour = RGBColor(188, 212, 241);
+pub(super) const TRAIN: Colour = RGBColor(32, 98, 178);
 const TEST: Colour = RGBColor(226, 106, 38);
 
-const TITLE_TEXT: Lettering = Lettering { size: 16.0, bold: true, colour: HEADING };
+pub(super) const TITLE_TEXT: Lettering = Lettering { size: 16.0, bold: true, colour: HEADING };
 const HEADING_TEXT: Lettering = Lettering { size: 13.0, bold: true, colour: HEADING };
 const LABEL_TEXT: Lettering = Lettering { size: 11.5, bold: false, colour: LABEL };
 
@@ -204,26 +204,26 @@ fn ends(counts: &[u64]) -> (f64, f64) {
 }
 
 /// One line of a panel.
-struct Series {
-    name: String,
-    colour: Colour,
-    width: f64,
-    points: Vec<(f64, f64)>,
+pub(super) struct Series {
+    pub name: String,
+    pub colour: Colour,
+    pub width: f64,
+    pub points: Vec<(f64, f64)>,
 }
 
 /// One diagram: axes, lines and their legend.
-struct Panel {
-    heading: &'static str,
-    x_name: &'static str,
-    x: Axis,
-    y: Axis,
-    logarithmic: bool,
-    marks: bool,
-    series: Vec<Series>,
+pub(super) struct Panel {
+    pub heading: &'static str,
+    pub x_name: &'static str,
+    pub x: Axis,
+    pub y: Axis,
+    pub logarithmic: bool,
+    pub marks: bool,
+    pub series: Vec<Series>,
 }
 
 impl Panel {
-    fn draw(
+    pub(super) fn draw(
         &self,
         canvas: &Canvas<'_>,
         (left, top): (f64, f64),

@@ -7,6 +7,7 @@ pub mod curves;
 pub mod film;
 pub mod filters;
 pub mod heat;
+mod rates;
 mod series;
 pub mod tiles;
 
@@ -19,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::io::write_atomic;
 
 pub use curves::Curves;
+pub use rates::LearningRates;
 pub use tiles::Tile;
 
 /// Writes `picture` to `path` as a PNG file, whole or not at all.

@@ -5,6 +5,7 @@
 mod data;
 mod faults;
 mod inside;
+mod training;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -132,14 +133,21 @@ fn a_run_leaves_everything_behind_and_repeats_itself() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    let files = ["config.toml", "curves.png", "filters.png", "metrics.jsonl", "summary.json"];
+    let files = [
+        "best.safetensors",
+        "config.toml",
+        "curves.png",
+        "filters.png",
+        "metrics.jsonl",
+        "summary.json",
+    ];
     assert_eq!(names, [&files[..], &["weights.safetensors"]].concat());
 
     // The same again from the configuration, to the bit.
     succeed(folder.path(), &["train", "--config", "first/config.toml", "--out", "again", "-q"]);
     let again = folder.path().join("again");
     let bytes = |folder: &Path, name: &str| std::fs::read(folder.join(name)).unwrap();
-    for name in ["weights.safetensors", "metrics.jsonl", "config.toml"] {
+    for name in ["weights.safetensors", "best.safetensors", "metrics.jsonl", "config.toml"] {
         assert!(bytes(&first, name) == bytes(&again, name), "{name} differs");
     }
 

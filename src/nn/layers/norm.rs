@@ -124,7 +124,8 @@ impl Layer for BatchNorm2d {
         let filled = |value| Tensor::f32([channels], vec![value; channels]);
         let mean = builder.state("running_mean", filled(0.0)?)?;
         let variance = builder.state("running_var", filled(1.0)?)?;
-        if builder.mode() == Mode::Evaluate {
+        // A frozen layer keeps its statistics and goes by them.
+        if builder.mode() == Mode::Evaluate || builder.is_frozen() {
             let inputs: Vec<_> = [input, mean, variance].into_iter().chain(parameters).collect();
             return builder.add(Normalise { eps: self.eps }, &inputs);
         }

@@ -1,0 +1,146 @@
+//! What the training loop is told, and what it tells.
+
+use std::time::Duration;
+
+use super::network::Evaluation;
+use crate::data::Transforms;
+use crate::graph::Recompute;
+use crate::optim::{Metric, Schedule};
+
+/// How to train.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Images a step.
+    pub batch: usize,
+    /// Images at a time on the device, where a whole batch does not fit. The gradients are those of
+    /// the whole batch.
+    pub micro_batch: Option<usize>,
+    /// Decides initial weights, order, augmentation and dropout.
+    pub seed: u64,
+    /// The learning rate over time.
+    pub schedule: Schedule,
+    /// Ends the run after this many steps.
+    pub max_steps: Option<u64>,
+    /// Which activations are computed again in the backward pass, for less memory.
+    pub recompute: Recompute,
+    /// The most bytes that a step may take; without it what the device is known to offer.
+    pub memory: Option<u64>,
+    /// What happens to training images, in place of the source's own augmentation. Testing takes the
+    /// still counterparts.
+    pub transforms: Option<Transforms>,
+    /// The chances of the training images to be drawn; see [`LoaderConfig::weights`].
+    pub weights: Vec<f32>,
+    /// Ends the run when this many epochs have gone by without a better one.
+    pub early_stop: Option<u64>,
+    /// What makes an epoch better than another: the test set's top-1, or its loss.
+    pub best_by: Metric,
+}
+
+impl Default for Options {
+    /// Batch 64, seed 0, a constant learning rate.
+    fn default() -> Self {
+        Options {
+            batch: 64,
+            micro_batch: None,
+            seed: 0,
+            schedule: Schedule::Constant,
+            max_steps: None,
+            recompute: Recompute::None,
+            memory: None,
+            transforms: None,
+            weights: vec![],
+            early_stop: None,
+            best_by: Metric::Top1,
+        }
+    }
+}
+
+/// One step of training.
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
+pub struct StepMetrics {
+    /// The step, counted from 1.
+    pub step: u64,
+    /// The epoch, counted from 1.
+    pub epoch: u64,
+    /// The mean cross-entropy of the batch, in nats.
+    pub loss: f32,
+    /// The share of the batch that was classified rightly.
+    pub top1: f32,
+    /// The learning rate.
+    pub learning_rate: f32,
+    /// Images in the batch.
+    pub images: usize,
+}
+
+/// One epoch of training.
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
+pub struct EpochMetrics {
+    /// The epoch, counted from 1.
+    pub epoch: u64,
+    /// The mean cross-entropy over the epoch's images, in nats, each at its step.
+    pub loss: f32,
+    /// The share of the epoch's images that were classified rightly, each at its step.
+    pub train_top1: f32,
+    /// The mean cross-entropy of the test set after the epoch.
+    pub test_loss: f32,
+    /// The share of the test set that is classified rightly after the epoch.
+    pub test_top1: f32,
+    /// Training images a second.
+    pub images_per_second: f64,
+    /// The learning rate of its last step.
+    pub learning_rate: f32,
+    /// Whether it is the best epoch so far, by [`Options::best_by`]; of equals the first.
+    pub is_best: bool,
+}
+
+/// The best epoch of a run.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Best {
+    /// The epoch, counted from 1.
+    pub epoch: u64,
+    /// The test set after it.
+    pub test: Evaluation,
+}
+
+/// What [`Trainer::fit`] tells its observer.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// A step is done.
+    Step(StepMetrics),
+    /// An epoch is done and the test set evaluated.
+    Epoch(EpochMetrics),
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Each epoch.
+    pub epochs: Vec<EpochMetrics>,
+    /// The test set after the last step.
+    pub test: Evaluation,
+    /// The best epoch, once there is one.
+    pub best: Option<Best>,
+    /// Time spent training, evaluation left out.
+    pub train_time: Duration,
+    /// Steps done.
+    pub steps: u64,
+    /// Whether the observer ended the run early.
+    pub is_interrupted: bool,
+    /// Whether it ended because no epoch was better for [`Options::early_stop`] epochs.
+    pub is_stopped_early: bool,
+}
+
+impl Report {
+    /// Compares the last evaluation with the best so far and tells whether it is better.
+    pub(super) fn note_best(&mut self, epoch: u64, by: Metric) -> bool {
+        let test = self.test;
+        let is_best = self.best.is_none_or(|best| match by {
+            Metric::Top1 => test.top1 > best.test.top1,
+            Metric::Loss => test.loss < best.test.loss,
+        });
+        if is_best {
+            self.best = Some(Best { epoch, test });
+        }
+        is_best
+    }
+}

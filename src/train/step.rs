@@ -1,0 +1,157 @@
+//! A step of training: one run of a program, or one for each micro-batch and one that updates.
+
+use super::divergence::{REMEDY, is_lost};
+use super::graphs::Names;
+use super::network::check_labels;
+use super::{StepMetrics, Trainer};
+use crate::error::{Error, Result};
+use crate::session::{Pending, Program, Session};
+use crate::tensor::Tensor;
+
+/// A step that may still be under way.
+pub(super) struct StepUnderWay {
+    pending: Pending,
+    metrics: StepMetrics,
+    classes: usize,
+}
+
+impl StepUnderWay {
+    /// Waits for the step, whatever came of it.
+    ///
+    /// Errors where the device has failed.
+    pub(super) fn wait(self) -> Result<()> {
+        self.pending.wait().map(|_| ())
+    }
+}
+
+impl Trainer {
+    /// One step on a batch, to its end.
+    ///
+    /// Errors where the loss is not finite or the device fails.
+    pub fn train_batch(
+        &mut self,
+        images: &Tensor,
+        labels: &Tensor,
+        learning_rate: f32,
+    ) -> Result<StepMetrics> {
+        let step = self.start_step(images, labels, learning_rate, 1)?;
+        finish_step(step)
+    }
+
+    pub(super) fn start_step(
+        &mut self,
+        images: &Tensor,
+        labels: &Tensor,
+        learning_rate: f32,
+        epoch: u64,
+    ) -> Result<StepUnderWay> {
+        check_labels(labels, self.network.classes)?;
+        let batch = labels.shape().elements();
+        let expected = self.network.model.input_type(batch)?;
+        if images.ty() != expected {
+            let (name, given) = (Names::IMAGES, images.ty());
+            return Err(Error::Usage(format!(
+                "`{name}` is {given}; {batch} labels and the model call for {expected}"
+            )));
+        }
+        self.prepare(batch)?;
+        let classes = self.network.classes;
+        self.step += 1;
+        let rate = Tensor::scalar(learning_rate);
+        let metrics = StepMetrics {
+            step: self.step,
+            epoch,
+            loss: f32::NAN,
+            top1: f32::NAN,
+            learning_rate,
+            images: batch,
+        };
+        if let Some(program) = self.training.get_mut(&batch) {
+            let counter = counter(self.options.seed, self.step, 0)?;
+            let inputs = [
+                (Names::IMAGES, images),
+                (Names::LABELS, labels),
+                (Names::COUNTER, &counter),
+                (Names::LEARNING_RATE, &rate),
+            ];
+            let pending = start(&mut self.network.session, program, &inputs)?;
+            return Ok(StepUnderWay { pending, metrics, classes });
+        }
+        let outputs = self.accumulate(images, labels)?;
+        let program = self.applying.as_mut();
+        let program = program.ok_or_else(|| Error::Usage("no program applies gradients".into()))?;
+        start(&mut self.network.session, program, &[(Names::LEARNING_RATE, &rate)])?.wait()?;
+        Ok(StepUnderWay { pending: Pending::ready(outputs), metrics, classes })
+    }
+
+    /// Runs the micro-batches of a batch, one after another, and returns its loss and top-1.
+    fn accumulate(&mut self, images: &Tensor, labels: &Tensor) -> Result<Vec<(String, Tensor)>> {
+        let batch = labels.shape().elements();
+        let micro_batch = self.options.micro_batch.unwrap_or(batch);
+        let per_image = images.shape().per_sample();
+        let (pixels, labels) = (images.as_f32()?, labels.as_u32()?);
+        let (mut loss, mut top1) = (0.0, 0.0);
+        for first in (0..batch).step_by(micro_batch) {
+            let count = micro_batch.min(batch - first);
+            let part = pixels[first * per_image..(first + count) * per_image].to_vec();
+            let images = Tensor::f32(self.network.model.input_type(count)?.shape, part)?;
+            let labels = Tensor::u32([count], labels[first..first + count].to_vec())?;
+            let counter = counter(self.options.seed, self.step, first)?;
+            let share = count as f32 / batch as f32;
+            let share_input = Tensor::scalar(share);
+            let inputs = [
+                (Names::IMAGES, &images),
+                (Names::LABELS, &labels),
+                (Names::COUNTER, &counter),
+                (Names::SHARE, &share_input),
+            ];
+            let program = self.accumulating.get_mut(&count);
+            let program = program
+                .ok_or_else(|| Error::Usage(format!("no program for a micro-batch of {count}")))?;
+            let outputs = start(&mut self.network.session, program, &inputs)?.wait()?;
+            loss += share * outputs.scalar(Names::LOSS)?;
+            top1 += outputs.scalar(Names::TOP1)?;
+        }
+        Ok(vec![
+            (Names::LOSS.to_owned(), Tensor::scalar(loss)),
+            (Names::TOP1.to_owned(), Tensor::scalar(top1)),
+        ])
+    }
+}
+
+/// Starts a run with those of `inputs` that the program has: a network without dropout has no
+/// counter.
+fn start(
+    session: &mut Session,
+    program: &mut Program,
+    inputs: &[(&str, &Tensor)],
+) -> Result<Pending> {
+    let plan = program.plan();
+    let has = |name: &str| plan.inputs.iter().any(|v| v.name == name);
+    let inputs: Vec<_> = inputs.iter().copied().filter(|&(name, _)| has(name)).collect();
+    session.start_blocking(program, &inputs)
+}
+
+/// Waits for a step and reads its loss and hits.
+///
+/// Errors where the loss is not finite or has exploded, or the device has failed.
+pub(super) fn finish_step(step: StepUnderWay) -> Result<StepMetrics> {
+    let mut metrics = step.metrics;
+    let outputs = step.pending.wait()?;
+    metrics.loss = outputs.scalar(Names::LOSS)?;
+    metrics.top1 = outputs.scalar(Names::TOP1)? / metrics.images as f32;
+    if !is_lost(metrics.loss, step.classes) {
+        return Ok(metrics);
+    }
+    let problem = format!("the loss is {}", metrics.loss);
+    Err(Error::Diverged {
+        step: metrics.step,
+        layer: None,
+        problem: format!("{problem}; {REMEDY}"),
+    })
+}
+
+pub(super) fn counter(seed: u64, step: u64, first_sample: usize) -> Result<Tensor> {
+    let words = vec![seed as u32, (seed >> 32) as u32, step as u32, first_sample as u32];
+    Tensor::u32([4], words)
+}
