@@ -21,7 +21,8 @@ use crate::zoo;
 /// docs/profiling.md for how to read the table.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: gabor profile --model alexnet --batch 4 --device gpu --trace trace.json"
+    after_help = "Examples:
+  gabor profile --model alexnet --batch 4 --device gpu --trace trace.json"
 )]
 pub(super) struct Arguments {
     /// The network, for images of the size that it was made for.

@@ -101,6 +101,10 @@ pub(super) struct Arguments {
     /// which browsers play.
     #[arg(long, value_name = "FILE.png")]
     film: Option<PathBuf>,
+    /// Also write event files for TensorBoard, into the folder tensorboard of the run's: scalars of
+    /// each step and epoch; filters, and histograms of weights and gradients, each epoch.
+    #[arg(long)]
+    tensorboard: bool,
     /// Print nothing but errors.
     #[arg(short, long)]
     quiet: bool,
@@ -149,6 +153,7 @@ impl Arguments {
         }
         config.micro_batch = self.micro_batch.or(config.micro_batch);
         config.augment &= !self.no_augment;
+        config.tensorboard |= self.tensorboard;
         Ok(config)
     }
 }
@@ -180,6 +185,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         }
     })?;
     progress.end();
+    super::report::after_training(&summary.run);
     super::data::report(&train.skipped());
     if arguments.json {
         print_json(&summary)?;

@@ -3,16 +3,22 @@
 //! | file | content | written |
 //! |---|---|---|
 //! | `config.toml` | the configuration; `gabor train --config` repeats the run | at the start |
+//! | `environment.json` | the program's version, the device with its driver, the machine | at the start |
 //! | `kernels.json` | the picks that decide a GPU's kernels, where there are any | at the start |
 //! | `metrics.jsonl` | a line a step: `step`, `epoch`, `loss`, `top1`, `learning_rate`, `images` | as it goes |
+//! | `epochs.jsonl` | a line an epoch: [`EpochMetrics`], with seconds and images a second | as it goes |
+//! | `tensorboard/` | event files for TensorBoard, where they are asked for; see [`Board`] | as it goes |
 //! | `weights.safetensors` | the parameters, with what is needed to use them | at the end |
 //! | `curves.png`, `filters.png` | loss and accuracy; the first layer's filters | at the end |
 //! | `summary.json` | what the run came to | last |
+//!
+//! `gabor train` and `gabor report` add a page, `report.html`. What depends on the clock is in
+//! `epochs.jsonl` and `summary.json`; `metrics.jsonl` is the same to the bit when a run is repeated.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{EpochMetrics, Evaluation, Event, Network, StepMetrics, TrainConfig, Trainer};
+use super::{Board, Environment, EpochMetrics, Evaluation, Event, Network, StepMetrics, TrainConfig, Trainer};
 use crate::data::{self, LoaderConfig, Normalise, Picture, Source, Transforms};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -54,6 +60,8 @@ pub struct Run {
     source: Source,
     transforms: Transforms,
     metrics: JsonLines,
+    epochs: JsonLines,
+    board: Option<Board>,
     #[cfg(feature = "images")]
     film: Option<PathBuf>,
 }
@@ -102,7 +110,16 @@ impl Run {
         };
         let written = TrainConfig { tune, ..config.clone() };
         write_atomic(folder.join("config.toml"), written.to_toml()?.as_bytes())?;
+        Environment::of(&device).write(folder.join("environment.json"))?;
         let metrics = JsonLines::create(folder.join("metrics.jsonl"))?;
+        let epochs = JsonLines::create(folder.join("epochs.jsonl"))?;
+        let board = match config.tensorboard {
+            true => {
+                let batch = config.micro_batch.unwrap_or(config.batch).min(config.batch);
+                Some(Board::create(folder.join("tensorboard"), &source, &transforms, batch)?)
+            }
+            false => None,
+        };
         Ok(Run {
             config,
             folder,
@@ -110,6 +127,8 @@ impl Run {
             source,
             transforms,
             metrics,
+            epochs,
+            board,
             #[cfg(feature = "images")]
             film: None,
         })
@@ -164,15 +183,24 @@ impl Run {
         mut observe: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<RunSummary> {
         let mut steps: Vec<StepMetrics> = vec![];
-        let metrics = &mut self.metrics;
+        let (metrics, epochs) = (&mut self.metrics, &mut self.epochs);
+        let board = &mut self.board;
         let mut failure = None;
-        let report = self.trainer.fit(&self.source, self.config.epochs, |event| {
-            if let Event::Step(step) = event {
-                steps.push(*step);
-                if let Err(e) = metrics.write(step) {
-                    failure = Some(e);
-                    return ControlFlow::Break(());
+        let report = self.trainer.fit_with(&self.source, self.config.epochs, |event, network| {
+            let written = match event {
+                Event::Step(step) => {
+                    steps.push(*step);
+                    metrics.write(step)
                 }
+                Event::Epoch(epoch) => epochs.write(epoch).and_then(|()| epochs.flush()),
+            };
+            let written = written.and_then(|()| match board {
+                Some(board) => board.write(event, network),
+                None => Ok(()),
+            });
+            if let Err(e) = written {
+                failure = Some(e);
+                return ControlFlow::Break(());
             }
             observe(event)
         })?;

@@ -90,8 +90,12 @@ pub struct EpochMetrics {
     pub test_loss: f32,
     /// The share of the test set that is classified rightly after the epoch.
     pub test_top1: f32,
+    /// The learning rate of the epoch's last step.
+    pub learning_rate: f32,
     /// Training images a second.
     pub images_per_second: f64,
+    /// Seconds that its steps took, evaluation left out.
+    pub seconds: f64,
 }
 
 /// What [`Trainer::fit`] tells its observer.
@@ -374,6 +378,19 @@ impl Trainer {
         epochs: u64,
         mut observe: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<Report> {
+        self.fit_with(source, epochs, |event, _| observe(event))
+    }
+
+    /// [`Trainer::fit`] for an observer that also looks at the network. After an epoch its parameters
+    /// are those that were evaluated; at a step later ones may be under way already.
+    ///
+    /// Errors as [`Trainer::fit`].
+    pub fn fit_with(
+        &mut self,
+        source: &Source,
+        epochs: u64,
+        mut observe: impl FnMut(&Event, &Network) -> ControlFlow<()>,
+    ) -> Result<Report> {
         if epochs == 0 {
             return Err(Error::setting("epochs", 0, "must be 1 or more"));
         }
@@ -425,13 +442,14 @@ impl Trainer {
                     train_top1: (sums.correct / sums.images as f64) as f32,
                     test_loss: report.test.loss,
                     test_top1: report.test.top1,
+                    learning_rate: sums.learning_rate,
                     images_per_second: sums.images as f64 / time.as_secs_f64(),
+                    seconds: time.as_secs_f64(),
                 };
                 report.epochs.push(metrics);
+                let after = observe(&Event::Epoch(metrics), &self.network);
                 if flow.is_continue() {
-                    flow = observe(&Event::Epoch(metrics));
-                } else {
-                    let _ = observe(&Event::Epoch(metrics));
+                    flow = after;
                 }
             }
             if flow.is_break() || self.options.max_steps.is_some_and(|max| self.step >= max) {
@@ -448,7 +466,7 @@ impl Trainer {
         epoch: u64,
         scheduler: &Scheduler,
         sums: &mut Sums,
-        observe: &mut impl FnMut(&Event) -> ControlFlow<()>,
+        observe: &mut impl FnMut(&Event, &Network) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         let batches = loader.batches() as u64;
         let mut under_way = VecDeque::new();
@@ -469,16 +487,31 @@ impl Trainer {
                 recording.after_step(self.step, &self.network.session)?;
             }
             if under_way.len() > DEPTH {
-                flow = next_metrics(&mut under_way, sums, observe)?;
+                flow = self.next_metrics(&mut under_way, sums, observe)?;
             }
         }
         while !under_way.is_empty() {
-            let next = next_metrics(&mut under_way, sums, observe)?;
+            let next = self.next_metrics(&mut under_way, sums, observe)?;
             if next.is_break() {
                 flow = next;
             }
         }
         Ok(flow)
+    }
+
+    fn next_metrics(
+        &self,
+        under_way: &mut VecDeque<StepUnderWay>,
+        sums: &mut Sums,
+        observe: &mut impl FnMut(&Event, &Network) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        let Some(step) = under_way.pop_front() else { return Ok(ControlFlow::Continue(())) };
+        let metrics = finish_step(step)?;
+        sums.loss += f64::from(metrics.loss) * metrics.images as f64;
+        sums.correct += f64::from(metrics.top1) * metrics.images as f64;
+        sums.images += metrics.images;
+        sums.learning_rate = metrics.learning_rate;
+        Ok(observe(&Event::Step(metrics), &self.network))
     }
 
     fn check_source(&self, source: &Source, transforms: &Transforms) -> Result<()> {
@@ -509,12 +542,13 @@ impl Trainer {
     }
 }
 
-/// Weighted sums over an epoch.
+/// Weighted sums over an epoch, and its last learning rate.
 #[derive(Default)]
 struct Sums {
     loss: f64,
     correct: f64,
     images: usize,
+    learning_rate: f32,
 }
 
 /// Starts a run with those of `inputs` that the program has: a network without dropout has no
@@ -540,19 +574,6 @@ fn finish_step(step: StepUnderWay) -> Result<StepMetrics> {
     }
     let problem = format!("the loss is {}; try a smaller learning rate", metrics.loss);
     Err(Error::Diverged { step: metrics.step, problem })
-}
-
-fn next_metrics(
-    under_way: &mut VecDeque<StepUnderWay>,
-    sums: &mut Sums,
-    observe: &mut impl FnMut(&Event) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>> {
-    let Some(step) = under_way.pop_front() else { return Ok(ControlFlow::Continue(())) };
-    let metrics = finish_step(step)?;
-    sums.loss += f64::from(metrics.loss) * metrics.images as f64;
-    sums.correct += f64::from(metrics.top1) * metrics.images as f64;
-    sums.images += metrics.images;
-    Ok(observe(&Event::Step(metrics)))
 }
 
 fn counter(seed: u64, step: u64, first_sample: usize) -> Result<Tensor> {
