@@ -24,7 +24,12 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut script = vec![];
-    clap_complete::generate(arguments.shell, &mut super::Arguments::command(), "gabor", &mut script);
+    clap_complete::generate(
+        arguments.shell,
+        &mut super::Arguments::command(),
+        "gabor",
+        &mut script,
+    );
     super::print_line(String::from_utf8_lossy(&script).trim_end());
     Ok(ExitCode::SUCCESS)
 }

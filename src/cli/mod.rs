@@ -149,7 +149,8 @@ mod tests {
         assert!(commands.len() > 16, "{}", commands.len());
         for (path, command) in &commands {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let examples = help.strip_prefix("Examples:\n").unwrap_or_else(|| panic!("{path}: {help}"));
+            let examples =
+                help.strip_prefix("Examples:\n").unwrap_or_else(|| panic!("{path}: {help}"));
             let own = examples.lines().filter(|line| line.trim_start().starts_with(path));
             assert!(own.count() > 0, "{path}: {examples}");
         }

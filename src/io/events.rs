@@ -107,8 +107,12 @@ impl EventWriter {
 
     fn record(&mut self, bytes: &[u8]) -> Result<()> {
         let length = (bytes.len() as u64).to_le_bytes();
-        let parts =
-            [&length, &masked_crc(&length).to_le_bytes()[..], bytes, &masked_crc(bytes).to_le_bytes()];
+        let parts = [
+            &length,
+            &masked_crc(&length).to_le_bytes()[..],
+            bytes,
+            &masked_crc(bytes).to_le_bytes(),
+        ];
         parts
             .iter()
             .try_for_each(|part| self.out.write_all(part))
@@ -171,7 +175,8 @@ impl Histogram {
         // The first bucket begins where the smallest value is: an empty one below says so.
         let limits = std::iter::once(self.low - f64::EPSILON.max(self.low.abs() * 1e-9));
         let limits: Vec<f64> = limits.chain(self.buckets.iter().map(|b| b.0)).collect();
-        let counts: Vec<f64> = std::iter::once(0.0).chain(self.buckets.iter().map(|b| b.1)).collect();
+        let counts: Vec<f64> =
+            std::iter::once(0.0).chain(self.buckets.iter().map(|b| b.1)).collect();
         message.doubles(6, &limits);
         message.doubles(7, &counts);
         message

@@ -96,7 +96,10 @@ pub(super) fn chart(title: &str, scale: Scale, series: &[Series]) -> String {
             // A curve of a few points shows them: one point alone would be no line.
             if run.len() <= 40 && *class != "faint" {
                 for (x, y) in places {
-                    let _ = write!(svg, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>");
+                    let _ = write!(
+                        svg,
+                        "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>"
+                    );
                 }
             }
         }

@@ -59,7 +59,8 @@ impl Comparison {
             runs.push(Side::of(folder.as_ref(), &record)?);
             records.push(record);
         }
-        let keys: BTreeSet<&String> = records.iter().flat_map(|record| record.config.keys()).collect();
+        let keys: BTreeSet<&String> =
+            records.iter().flat_map(|record| record.config.keys()).collect();
         let mut settings = BTreeMap::new();
         for key in keys.into_iter().filter(|key| *key != "tune") {
             let values: Vec<_> = records.iter().map(|r| r.config.get(key).cloned()).collect();
@@ -101,7 +102,8 @@ impl Side {
 
 /// The recall of the classes that all runs know.
 fn recall(runs: &[Side]) -> Vec<(String, Vec<Option<f64>>)> {
-    let of = |side: &Side, class: &str| side.classes.iter().find(|c| c.class == class).map(|c| c.recall);
+    let of =
+        |side: &Side, class: &str| side.classes.iter().find(|c| c.class == class).map(|c| c.recall);
     let classes = runs.first().map_or(&[][..], |side| &side.classes);
     let rows = classes.iter().filter_map(|ClassFigures { class, .. }| {
         let recall: Option<Vec<_>> = runs.iter().map(|side| of(side, class)).collect();

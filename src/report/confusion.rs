@@ -96,7 +96,8 @@ mod tests {
     fn figures_are_those_of_the_definitions() {
         let names = ["a", "b", "c", "never"].map(str::to_owned).to_vec();
         let mut confusion = Confusion::new(names);
-        let pairs = [(0, 0), (0, 0), (0, 1), (1, 1), (1, 0), (1, 0), (1, 0), (2, 2), (9, 0), (0, 9)];
+        let pairs =
+            [(0, 0), (0, 0), (0, 1), (1, 1), (1, 0), (1, 0), (1, 0), (2, 2), (9, 0), (0, 9)];
         pairs.iter().for_each(|&(label, prediction)| confusion.count(label, prediction));
         assert_eq!((confusion.images(), confusion.right()), (8, 4));
         assert_eq!(confusion.row(1), [3, 1, 0, 0]);

@@ -93,9 +93,8 @@ pub(super) fn evaluate(
         }
         batch.images = images.into_f32();
     }
-    let name = |class: usize| {
-        finished.classes.get(class).cloned().unwrap_or_else(|| class.to_string())
-    };
+    let name =
+        |class: usize| finished.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
     let mistakes = worst.iter().map(|wrong| {
         Ok::<_, Error>(Mistake {
             label: name(wrong.label),

@@ -115,7 +115,8 @@ impl Report {
         });
         let options = profile::Options { batch: batch.min(TIMED_BATCH), steps: TIMED_STEPS };
         let (model, optimizer) = (finished.network.model(), config.optimizer());
-        let times = profile::layer_times(device, model, optimizer.as_ref(), options, TIMED_SECONDS)?;
+        let times =
+            profile::layer_times(device, model, optimizer.as_ref(), options, TIMED_SECONDS)?;
         Ok(Report {
             run: folder.to_owned(),
             record,

@@ -124,13 +124,18 @@ impl Page {
         // An epoch stands at its last step.
         let of_epochs = |value: fn(&super::Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
             let last = |epoch: u64| steps.iter().rev().find(|step| step.epoch == epoch);
-            let points = epochs.iter().filter_map(|e| Some((last(e.epoch)?.step as f64, at(value(e)))));
+            let points =
+                epochs.iter().filter_map(|e| Some((last(e.epoch)?.step as f64, at(value(e)))));
             points.collect()
         };
         let curve = |name, class, points| Series { name, class, points };
         let losses = of_steps(|s| s.loss);
         let smooth = series::moving_mean(&losses, (losses.len() / 60).max(1));
-        self.section("curves", "Curves", "Over the steps of training; the test set after each epoch.");
+        self.section(
+            "curves",
+            "Curves",
+            "Over the steps of training; the test set after each epoch.",
+        );
         self.0 += "<div class=\"grid\">\n";
         self.0 += &chart(
             "Loss",
@@ -243,7 +248,9 @@ impl Page {
     fn mistakes(&mut self, report: &Report) {
         let text = match report.mistakes.len() {
             0 => "There are none.".to_owned(),
-            n => format!("The {n} that the network was surest of: what it is, and what it was taken for."),
+            n => format!(
+                "The {n} that the network was surest of: what it is, and what it was taken for."
+            ),
         };
         self.section("mistakes", "Worst mistakes", &text);
         self.0 += "<div class=\"mistakes\">\n";
@@ -252,7 +259,8 @@ impl Page {
             let _ = writeln!(
                 self.0,
                 "<figure class=\"mistake\"><img alt=\"{label} taken for {prediction}\" src=\"{}\">\
-                 <figcaption><b>{label}</b> {:.1} %<br>taken for <b>{prediction}</b> {:.1} %</figcaption>\
+                 <figcaption><b>{label}</b> <span>{:.1} %</span><br>taken for <b>{prediction}</b> \
+                 <span>{:.1} %</span></figcaption>\
                  </figure>",
                 data_uri(&mistake.png),
                 100.0 * mistake.own,
@@ -281,7 +289,8 @@ impl Page {
     fn times(&mut self, report: &Report) {
         let times = &report.times;
         let (steps, batch) = (times.steps, times.batch);
-        let of_steps = if steps == 1 { "one step".into() } else { format!("medians of {steps} steps") };
+        let of_steps =
+            if steps == 1 { "one step".into() } else { format!("medians of {steps} steps") };
         let text = format!(
             "A step of training on {batch} images, in milliseconds, on {}: {of_steps}, by {}. Measured for \
              this page.",
@@ -289,7 +298,10 @@ impl Page {
             times.clock.describe()
         );
         self.section("times", "Time of each layer", &text);
-        self.heading("times-table", &["layer", "forward", "backward", "update", "all", "share", ""]);
+        self.heading(
+            "times-table",
+            &["layer", "forward", "backward", "update", "all", "share", ""],
+        );
         for sum in &times.layers {
             let _ = write!(self.0, "<tr><td>{}</td>", escaped(&sum.name));
             for ms in [sum.forward_ms, sum.backward_ms, sum.update_ms, sum.ms] {

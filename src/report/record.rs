@@ -112,7 +112,9 @@ impl Record {
     /// The epoch with the best top-1 on the test set, the first of equals.
     pub fn best(&self) -> Option<&Epoch> {
         let known = self.epochs.iter().filter(|epoch| epoch.test_top1.is_some());
-        known.rev().max_by(|a, b| a.test_top1.partial_cmp(&b.test_top1).unwrap_or(std::cmp::Ordering::Equal))
+        known.rev().max_by(|a, b| {
+            a.test_top1.partial_cmp(&b.test_top1).unwrap_or(std::cmp::Ordering::Equal)
+        })
     }
 
     /// Training images a second over all epochs, where the epochs say how long they took; else the

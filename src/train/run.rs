@@ -18,7 +18,9 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{Board, Environment, EpochMetrics, Evaluation, Event, Network, StepMetrics, TrainConfig, Trainer};
+use super::{
+    Board, Environment, EpochMetrics, Evaluation, Event, Network, StepMetrics, TrainConfig, Trainer,
+};
 use crate::data::{self, LoaderConfig, Normalise, Picture, Source, Transforms};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -186,24 +188,25 @@ impl Run {
         let (metrics, epochs) = (&mut self.metrics, &mut self.epochs);
         let board = &mut self.board;
         let mut failure = None;
-        let report = self.trainer.fit_with(&self.source, self.config.epochs, |event, network| {
-            let written = match event {
-                Event::Step(step) => {
-                    steps.push(*step);
-                    metrics.write(step)
+        let report =
+            self.trainer.fit_with(&self.source, self.config.epochs, |event, network| {
+                let written = match event {
+                    Event::Step(step) => {
+                        steps.push(*step);
+                        metrics.write(step)
+                    }
+                    Event::Epoch(epoch) => epochs.write(epoch).and_then(|()| epochs.flush()),
+                };
+                let written = written.and_then(|()| match board {
+                    Some(board) => board.write(event, network),
+                    None => Ok(()),
+                });
+                if let Err(e) = written {
+                    failure = Some(e);
+                    return ControlFlow::Break(());
                 }
-                Event::Epoch(epoch) => epochs.write(epoch).and_then(|()| epochs.flush()),
-            };
-            let written = written.and_then(|()| match board {
-                Some(board) => board.write(event, network),
-                None => Ok(()),
-            });
-            if let Err(e) = written {
-                failure = Some(e);
-                return ControlFlow::Break(());
-            }
-            observe(event)
-        })?;
+                observe(event)
+            })?;
         if let Some(error) = failure {
             return Err(error);
         }

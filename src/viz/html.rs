@@ -54,6 +54,9 @@ mod tests {
 
     #[test]
     fn no_text_leaves_its_place() {
-        assert_eq!(escaped("<a href='x'>\"&\u{0}é"), "&lt;a href=&#39;x&#39;&gt;&quot;&amp;\u{fffd}é");
+        assert_eq!(
+            escaped("<a href='x'>\"&\u{0}é"),
+            "&lt;a href=&#39;x&#39;&gt;&quot;&amp;\u{fffd}é"
+        );
     }
 }

@@ -2,9 +2,11 @@
 
 #![cfg(feature = "cli")]
 
+mod browser;
 mod data;
 mod faults;
 mod inside;
+mod reports;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -132,8 +134,19 @@ fn a_run_leaves_everything_behind_and_repeats_itself() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    let files = ["config.toml", "curves.png", "filters.png", "metrics.jsonl", "summary.json"];
-    assert_eq!(names, [&files[..], &["weights.safetensors"]].concat());
+    let files = [
+        "classes.json",
+        "config.toml",
+        "curves.png",
+        "environment.json",
+        "epochs.jsonl",
+        "filters.png",
+        "metrics.jsonl",
+        "report.html",
+        "summary.json",
+        "weights.safetensors",
+    ];
+    assert_eq!(names, files);
 
     // The same again from the configuration, to the bit.
     succeed(folder.path(), &["train", "--config", "first/config.toml", "--out", "again", "-q"]);
