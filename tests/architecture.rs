@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("prelude", "data device error nn optim tensor train"),
     (
         "cli",
-        "bench call data device error explain gpu graph lecture nn optim ops tensor train tuning viz zoo io",
+        "bench call data device error explain gpu graph lecture nn optim ops report tensor train tuning viz zoo io",
     ),
 ];
 
