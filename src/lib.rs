@@ -34,7 +34,7 @@
 //!
 //! `examples/alexnet.rs` trains AlexNet's sequence of layers and saves weights and learned filters;
 //! `examples/custom_layer.rs` adds an operation with a WGSL kernel of its own. The program `gabor`
-//! does the same from the command line: `gabor train`, `eval`, `predict`, `summary`, `devices`, `tune`,
+//! does the same from the command line: `gabor train`, `eval`, `predict`, `report`, `compare`, `summary`, `devices`, `tune`,
 //! `bench`, `profile`, `data`.
 //!
 //! # Where things are
@@ -48,6 +48,7 @@
 //! | [`optim`] | optimizers and schedules of the learning rate |
 //! | [`train`] | [`Trainer`](train::Trainer), [`Network`](train::Network), runs and their folders |
 //! | [`device`] | the CPU or a GPU |
+//! | `report` | a run as a page; runs side by side |
 //! | [`explain`], [`lecture`] | a look inside a trained network; the lecture's examples |
 //! | [`io`], `viz` | weights, event logs; pictures of filters, curves and maps |
 //! | [`graph`] | graphs of operations, their gradients, and the plans they are compiled to |
@@ -100,6 +101,8 @@ pub mod ops;
 pub mod optim;
 pub mod philox;
 pub mod prelude;
+#[cfg(feature = "images")]
+pub mod report;
 pub mod session;
 pub mod tensor;
 pub mod tolerance;

@@ -29,11 +29,12 @@ const ROOMS: &[(&str, &str)] = &[
     ("train", "data device error graph io kernel nn ops optim session tensor tuning viz zoo"),
     ("bench", "device error graph kernel nn ops optim session tensor tolerance train zoo"),
     ("explain", "data device error graph io nn ops session tensor train viz"),
+    ("report", "bench data device error explain io tensor train tuning viz"),
     ("lecture", "device error graph ops philox session tensor viz"),
     ("prelude", "data device error nn optim tensor train"),
     (
         "cli",
-        "bench call data device error explain gpu graph lecture nn optim ops tensor train tuning viz zoo io",
+        "bench call data device error explain gpu graph lecture nn optim ops report tensor train tuning viz zoo io",
     ),
 ];
 

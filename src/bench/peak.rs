@@ -53,6 +53,13 @@ pub struct Launch {
 }
 
 impl Peak {
+    /// That of a device that nothing is known of: whatever it does could be done in no time.
+    pub(super) fn unknown() -> Self {
+        let rate = Rate { giga_per_second: f64::INFINITY, kernel: String::new() };
+        let [f32, read, write, copy] = [(); 4].map(|()| rate.clone());
+        Peak { device: String::new(), f32, f16: None, read, write, copy, launch: None }
+    }
+
     /// The most bytes a second that the device moves in any way, in GB/s.
     pub fn bandwidth(&self) -> f64 {
         let rates = [&self.read, &self.write, &self.copy].map(|rate| rate.giga_per_second);

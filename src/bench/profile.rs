@@ -192,6 +192,53 @@ pub fn profile(
     })
 }
 
+/// What the layers of a training step take.
+#[derive(Clone, PartialEq, Debug, serde::Serialize)]
+pub struct LayerTimes {
+    /// The device's name.
+    pub device: String,
+    /// By whose clock the ops were timed.
+    pub clock: Clock,
+    /// Images a step.
+    pub batch: usize,
+    /// Steps that were timed; figures are medians over them.
+    pub steps: usize,
+    /// The layers, in the order in which they first run. Without a peak to compare with, their
+    /// `of_peak` is 0.
+    pub layers: Vec<Sum>,
+}
+
+/// Times the layers of a training step as [`profile`] does, without measuring peaks: a step to warm
+/// up, then up to `options.steps` for `seconds`, one at least.
+///
+/// Errors where the network cannot be built, does not fit the device, or the device fails.
+pub fn layer_times(
+    device: &Device,
+    model: &Model,
+    optimizer: &dyn Optimizer,
+    options: Options,
+    seconds: f64,
+) -> Result<LayerTimes> {
+    let workload = Workload::training_step(model, optimizer, options.batch)?;
+    let mut runner = Runner::new(device, &workload, 1)?;
+    runner.run()?;
+    let began = Instant::now();
+    let mut timelines = vec![(0.0, runner.run_timed()?.1)];
+    while timelines.len() < options.steps && began.elapsed().as_secs_f64() < seconds {
+        let at = began.elapsed().as_secs_f64();
+        timelines.push((at, runner.run_timed()?.1));
+    }
+    let peak = Peak::unknown();
+    let rows = rows(runner.plan(), &timelines, &peak);
+    Ok(LayerTimes {
+        device: device.name(),
+        clock: timelines.first().map_or(Clock::Host, |(_, timeline)| timeline.clock),
+        batch: options.batch,
+        steps: timelines.len(),
+        layers: sums(&rows, &peak, |row| row.layer_of_parameter().to_owned()),
+    })
+}
+
 /// The medians of a whole step, in milliseconds, and of its start, in microseconds.
 fn whole_steps(runner: &mut Runner) -> Result<(f64, f64)> {
     let (mut steps, mut starts) = (vec![], vec![]);

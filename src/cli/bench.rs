@@ -22,7 +22,8 @@ use crate::zoo;
 /// operand once; the ratio says how many times as fast as the CPU the GPU is. Nothing else should be
 /// running.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: gabor bench --model alexnet --batch 4 --filter conv --kernels")]
+#[command(after_help = "Examples:
+  gabor bench --model alexnet --batch 4 --filter conv --kernels")]
 pub(super) struct Arguments {
     /// The network, for images of the size that it was made for.
     #[arg(long, default_value = zoo::MODELS[0].name)]

@@ -77,7 +77,8 @@ struct Show {
 /// Measure how fast a folder of pictures is read: decoded only, and as a network gets them, scaled to
 /// 256 pixels and cropped to 224.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: gabor data bench imagenet --threads 2")]
+#[command(after_help = "Examples:
+  gabor data bench imagenet --threads 2")]
 struct Bench {
     /// A folder with a folder of PNG or JPEG files for each class, or with train/ and val/.
     dir: PathBuf,

@@ -8,7 +8,8 @@ use crate::error::Result;
 
 /// List the devices that gabor can compute on, and what they offer.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: gabor devices --json")]
+#[command(after_help = "Examples:
+  gabor devices --json")]
 pub(super) struct Arguments {
     /// Print a JSON array.
     #[arg(long)]

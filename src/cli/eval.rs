@@ -14,7 +14,8 @@ use crate::tuning::{Cache, Tuning};
 
 /// Evaluate a finished run on a test set.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: gabor eval runs/digits-alexnet-small-001")]
+#[command(after_help = "Examples:
+  gabor eval runs/digits-alexnet-small-001")]
 pub(super) struct Arguments {
     /// The run's folder.
     run: PathBuf,

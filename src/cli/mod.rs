@@ -4,6 +4,8 @@
 //! then 2.
 
 mod bench;
+mod compare;
+mod completions;
 mod data;
 mod demo;
 mod devices;
@@ -16,6 +18,7 @@ mod op;
 mod predict;
 mod profile;
 mod progress;
+mod report;
 mod summary;
 mod table;
 mod train;
@@ -30,7 +33,8 @@ use crate::error::{Error, Result};
 /// Train convolutional neural networks on any GPU, or on the CPU.
 #[derive(Debug, Parser)]
 #[command(name = "gabor", version, about, arg_required_else_help = true)]
-#[command(after_help = "Example: gabor train --data photos --out runs/photos")]
+#[command(after_help = "Examples:
+  gabor train --data photos --out runs/photos")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -42,6 +46,8 @@ enum Command {
     LrFind(Box<lr_find::Arguments>),
     Eval(eval::Arguments),
     Predict(predict::Arguments),
+    Report(report::Arguments),
+    Compare(compare::Arguments),
     Summary(summary::Arguments),
     Devices(devices::Arguments),
     Bench(bench::Arguments),
@@ -52,6 +58,7 @@ enum Command {
     Demo(demo::Arguments),
     Explain(explain::Arguments),
     Data(data::Arguments),
+    Completions(completions::Arguments),
 }
 
 /// Runs the program with the process's arguments.
@@ -71,6 +78,8 @@ pub fn main() -> ExitCode {
         Command::LrFind(arguments) => lr_find::run(&arguments),
         Command::Eval(arguments) => eval::run(arguments),
         Command::Predict(arguments) => predict::run(arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Summary(arguments) => summary::run(arguments),
         Command::Devices(arguments) => devices::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
@@ -81,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Data(arguments) => data::run(arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
     };
     match outcome {
         Ok(code) => code,
@@ -120,4 +130,47 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
 fn print_line(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// A command and all below it, with their paths.
+    fn all(command: &clap::Command, path: &str) -> Vec<(String, clap::Command)> {
+        let path = format!("{path} {}", command.get_name()).trim().to_owned();
+        let below = command.get_subcommands().filter(|c| c.get_name() != "help");
+        let below: Vec<_> = below.flat_map(|c| all(c, &path)).collect();
+        [vec![(path, command.clone())], below].concat()
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_an_example_that_is_read() {
+        let commands = all(&Arguments::command(), "");
+        assert!(commands.len() > 16, "{}", commands.len());
+        for (path, command) in &commands {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples =
+                help.strip_prefix("Examples:\n").unwrap_or_else(|| panic!("{path}: {help}"));
+            let own = examples.lines().filter(|line| line.trim_start().starts_with(path));
+            assert!(own.count() > 0, "{path}: {examples}");
+        }
+    }
+
+    #[test]
+    fn completions_know_every_command() {
+        use clap_complete::Shell;
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
+            let mut script = vec![];
+            clap_complete::generate(shell, &mut Arguments::command(), "gabor", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for (path, _) in all(&Arguments::command(), "").iter().skip(1) {
+                let name = path.rsplit(' ').next().unwrap();
+                assert!(script.contains(name), "{shell}: {path}");
+            }
+            assert!(script.contains("tensorboard"), "{shell}");
+        }
+    }
 }

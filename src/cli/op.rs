@@ -18,7 +18,8 @@ use crate::tensor::{DType, Tensor};
 /// gradients that arrive at outputs, named like them, the result also holds grad_NAME for each
 /// input.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: gabor op conv2d --attrs '{\"stride\": 2, \"padding\": 1}' \
+#[command(after_help = "Examples:
+  gabor op conv2d --attrs '{\"stride\": 2, \"padding\": 1}' \
                         --inputs in.safetensors --output out.safetensors")]
 pub(super) struct Arguments {
     /// The operation.

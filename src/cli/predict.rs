@@ -13,7 +13,8 @@ use crate::train::{Finished, Weights};
 
 /// Classify images with a finished run.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: gabor predict runs/photos-alexnet-small-001 cat.png rocket.jpg")]
+#[command(after_help = "Examples:
+  gabor predict runs/photos-alexnet-small-001 cat.png rocket.jpg")]
 pub(super) struct Arguments {
     /// The run's folder.
     run: PathBuf,

@@ -20,9 +20,8 @@ use crate::zoo;
 /// The peaks are measured first, which takes some seconds. Nothing else should be running. See
 /// docs/profiling.md for how to read the table.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: gabor profile --model alexnet --batch 4 --device gpu --trace trace.json"
-)]
+#[command(after_help = "Examples:
+  gabor profile --model alexnet --batch 4 --device gpu --trace trace.json")]
 pub(super) struct Arguments {
     /// The network, for images of the size that it was made for.
     #[arg(long, default_value = zoo::MODELS[0].name)]

@@ -8,6 +8,15 @@ impl Table {
         Table(vec![heading.map(str::to_owned).to_vec()])
     }
 
+    /// [`Table::new`] with as many columns as there are.
+    pub(super) fn of(heading: Vec<String>) -> Self {
+        Table(vec![heading])
+    }
+
+    pub(super) fn row_of(&mut self, cells: Vec<String>) {
+        self.0.push(cells);
+    }
+
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.0.push(cells.to_vec());
     }

@@ -39,6 +39,10 @@ pub(super) struct Arguments {
     /// which browsers play.
     #[arg(long, value_name = "FILE.png")]
     film: Option<PathBuf>,
+    /// Also write event files for TensorBoard, into the folder tensorboard of the run's: scalars of
+    /// each step and epoch; filters, and histograms of weights and gradients, each epoch.
+    #[arg(long)]
+    tensorboard: bool,
     /// Print nothing but errors.
     #[arg(short, long)]
     quiet: bool,
@@ -195,7 +199,9 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Some(path) = &arguments.film {
         crate::viz::film::check_name(path)?;
     }
-    let mut run = Run::new(arguments.settings.config()?, arguments.out.clone())?;
+    let mut config = arguments.settings.config()?;
+    config.tensorboard |= arguments.tensorboard;
+    let mut run = Run::new(config, arguments.out.clone())?;
     if let Some(path) = &arguments.film {
         run = run.film(path)?;
     }
@@ -215,6 +221,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         }
     })?;
     progress.end();
+    super::report::after_training(&summary.run);
     super::data::report(&train.skipped());
     if arguments.json {
         print_json(&summary)?;

@@ -1,6 +1,7 @@
-//! Files: atomic writes, named tensors, event logs.
+//! Files: atomic writes, named tensors, event logs, TensorBoard.
 
 mod atomic;
+pub mod events;
 pub mod jsonl;
 pub mod safetensors;
 

@@ -90,6 +90,9 @@ pub struct TrainConfig {
     /// Whether the last evaluation averages ten crops of each image.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ten_crop: bool,
+    /// Whether the run's folder gets event files for TensorBoard.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tensorboard: bool,
     /// Decides initial weights, order, augmentation and dropout.
     pub seed: u64,
     /// The device; see [`crate::device::Device::named`].
@@ -155,6 +158,7 @@ impl Default for TrainConfig {
             balance: false,
             augment: true,
             ten_crop: false,
+            tensorboard: false,
             seed: 1,
             device: "auto".into(),
             tune: Tuning::Off,

@@ -26,22 +26,21 @@ impl Trainer {
         &mut self,
         source: &Source,
         epochs: u64,
-        observe: impl FnMut(&Event) -> ControlFlow<()>,
+        mut observe: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<Report> {
-        self.fit_keeping(source, epochs, |_, _| Ok(()), observe)
+        self.fit_with(source, epochs, |event, _| observe(event))
     }
 
-    /// [`Trainer::fit`], with `keep` called after each epoch to save what it wants of the network,
-    /// before `observe` sees the epoch. It is not called when training has diverged, so that what
-    /// was kept last is good.
+    /// [`Trainer::fit`] for an observer that also looks at the network. After an epoch its parameters
+    /// are those that were evaluated, and good: no epoch ends in divergence. At a step later ones may be
+    /// under way already.
     ///
-    /// Errors as [`Trainer::fit`], and where `keep` does.
-    pub fn fit_keeping(
+    /// Errors as [`Trainer::fit`].
+    pub fn fit_with(
         &mut self,
         source: &Source,
         epochs: u64,
-        mut keep: impl FnMut(&Network, &EpochMetrics) -> Result<()>,
-        mut observe: impl FnMut(&Event) -> ControlFlow<()>,
+        mut observe: impl FnMut(&Event, &Network) -> ControlFlow<()>,
     ) -> Result<Report> {
         if epochs == 0 {
             return Err(Error::setting("epochs", 0, "must be 1 or more"));
@@ -95,11 +94,11 @@ impl Trainer {
                     test_top1: report.test.top1,
                     images_per_second: sums.images as f64 / time.as_secs_f64(),
                     learning_rate: sums.learning_rate,
+                    seconds: time.as_secs_f64(),
                     is_best,
                 };
                 report.epochs.push(metrics);
-                keep(&self.network, &metrics)?;
-                let asked = observe(&Event::Epoch(metrics));
+                let asked = observe(&Event::Epoch(metrics), &self.network);
                 flow = if flow.is_break() { flow } else { asked };
             }
             report.is_interrupted = flow.is_break();
@@ -147,7 +146,7 @@ impl Trainer {
         &mut self,
         course: &mut Course,
         epoch: u64,
-        observe: &mut impl FnMut(&Event) -> ControlFlow<()>,
+        observe: &mut impl FnMut(&Event, &Network) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         let mut under_way = VecDeque::new();
         let mut flow = ControlFlow::Continue(());
@@ -212,7 +211,7 @@ impl Trainer {
         &mut self,
         under_way: &mut VecDeque<StepUnderWay>,
         course: &mut Course,
-        observe: &mut impl FnMut(&Event) -> ControlFlow<()>,
+        observe: &mut impl FnMut(&Event, &Network) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         let Some(step) = under_way.pop_front() else { return Ok(ControlFlow::Continue(())) };
         let metrics = match finish_step(step) {
@@ -231,7 +230,7 @@ impl Trainer {
         sums.correct += f64::from(metrics.top1) * metrics.images as f64;
         sums.images += metrics.images;
         sums.learning_rate = metrics.learning_rate;
-        Ok(observe(&Event::Step(metrics)))
+        Ok(observe(&Event::Step(metrics), &self.network))
     }
 
     fn check_source(&self, source: &Source, transforms: &Transforms) -> Result<()> {

@@ -221,6 +221,20 @@ pub fn evaluation(model: &Model, batch: usize) -> Result<Graph> {
     Ok(graph)
 }
 
+/// The gradients of a batch's loss, without dropout: an output `gradient.NAME` for each trainable
+/// parameter.
+///
+/// Errors where the network cannot be built for this batch.
+pub(super) fn loss_gradients(model: &Model, batch: usize) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Evaluate, 0)?;
+    let gradients = gradients(&mut graph, &forward, &losses)?;
+    for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
+        graph.output(format!("gradient.{}", parameter.name), gradient)?;
+    }
+    Ok(graph)
+}
+
 /// The class probabilities of a batch.
 ///
 /// Errors where the network cannot be built for this batch.

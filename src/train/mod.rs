@@ -1,7 +1,9 @@
 //! Training: the graphs of a step, the loop over epochs, and what a run leaves behind.
 
+mod board;
 mod config;
 mod divergence;
+mod environment;
 mod finished;
 mod fit;
 mod graphs;
@@ -18,7 +20,9 @@ mod trainer;
 mod transfer;
 mod views;
 
+pub use board::Board;
 pub use config::TrainConfig;
+pub use environment::Environment;
 pub use finished::{Finished, Weights};
 pub use graphs::{Names, accumulation, application, evaluation, prediction, training_step};
 pub use lr_find::{LrFound, LrPoint, LrRange};

@@ -89,6 +89,8 @@ pub struct EpochMetrics {
     pub images_per_second: f64,
     /// The learning rate of its last step.
     pub learning_rate: f32,
+    /// Seconds that its steps took, evaluation left out.
+    pub seconds: f64,
     /// Whether it is the best epoch so far, by [`Options::best_by`]; of equals the first.
     pub is_best: bool,
 }

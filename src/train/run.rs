@@ -3,19 +3,25 @@
 //! | file | content | written |
 //! |---|---|---|
 //! | `config.toml` | the configuration; `gabor train --config` repeats the run | at the start |
+//! | `environment.json` | the program's version, the device with its driver, the machine | at the start |
 //! | `kernels.json` | the picks that decide a GPU's kernels, where there are any | at the start |
 //! | `metrics.jsonl` | a line a step: `step`, `epoch`, `loss`, `top1`, `learning_rate`, `images` | as it goes |
+//! | `epochs.jsonl` | a line an epoch: [`EpochMetrics`], with seconds and images a second | as it goes |
+//! | `tensorboard/` | event files for TensorBoard, where they are asked for; see [`Board`] | as it goes |
 //! | `weights.safetensors` | the parameters, with what is needed to use them | after each epoch |
 //! | `best.safetensors` | the same of the best epoch so far | after each such epoch |
 //! | `curves.png`, `filters.png` | loss and accuracy; the first layer's filters | at the end |
 //! | `summary.json` | what the run came to | last |
+//!
+//! `gabor train` and `gabor report` add a page, `report.html`. What depends on the clock is in
+//! `epochs.jsonl` and `summary.json`; `metrics.jsonl` is the same to the bit when a run is repeated.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::{
-    EpochMetrics, Evaluation, Event, Network, Setup, StepMetrics, TrainConfig, Trainer, Transfer,
-    Weights,
+    Board, Environment, EpochMetrics, Evaluation, Event, Network, Setup, StepMetrics, TrainConfig,
+    Trainer, Transfer, Weights,
 };
 use crate::data::{LoaderConfig, Source, Transforms};
 use crate::error::{Error, Result};
@@ -61,6 +67,8 @@ pub struct Run {
     transforms: Transforms,
     transfer: Option<Transfer>,
     metrics: JsonLines,
+    epochs: JsonLines,
+    board: Option<Board>,
     #[cfg(feature = "images")]
     film: Option<PathBuf>,
 }
@@ -95,7 +103,16 @@ impl Run {
             config.init.as_ref().map(|init| std::path::absolute(init).unwrap_or(init.clone()));
         let written = TrainConfig { tune, init, ..config.clone() };
         write_atomic(folder.join("config.toml"), written.to_toml()?.as_bytes())?;
+        Environment::of(trainer.network().device()).write(folder.join("environment.json"))?;
         let metrics = JsonLines::create(folder.join("metrics.jsonl"))?;
+        let epochs = JsonLines::create(folder.join("epochs.jsonl"))?;
+        let board = match config.tensorboard {
+            true => {
+                let batch = config.micro_batch.unwrap_or(config.batch).min(config.batch);
+                Some(Board::create(folder.join("tensorboard"), &source, &transforms, batch)?)
+            }
+            false => None,
+        };
         Ok(Run {
             config,
             folder,
@@ -104,6 +121,8 @@ impl Run {
             transforms,
             transfer,
             metrics,
+            epochs,
+            board,
             #[cfg(feature = "images")]
             film: None,
         })
@@ -164,24 +183,32 @@ impl Run {
     ) -> Result<RunSummary> {
         let mut steps: Vec<StepMetrics> = vec![];
         let metadata = self.metadata()?;
-        let (metrics, folder) = (&mut self.metrics, &self.folder);
+        let (metrics, epochs, board) = (&mut self.metrics, &mut self.epochs, &mut self.board);
+        let folder = &self.folder;
         let mut failure = None;
         let mut saved = None;
-        let keep = |network: &Network, epoch: &EpochMetrics| {
-            if epoch.is_best {
-                network.save(folder.join(Weights::Best.file()), &borrowed(&metadata))?;
-            }
-            network.save(folder.join(Weights::Last.file()), &borrowed(&metadata))?;
-            saved = Some(epoch.epoch);
-            Ok(())
-        };
-        let outcome = self.trainer.fit_keeping(&self.source, self.config.epochs, keep, |event| {
-            if let Event::Step(step) = event {
-                steps.push(*step);
-                if let Err(e) = metrics.write(step) {
-                    failure = Some(e);
-                    return ControlFlow::Break(());
+        let mut write = |event: &Event, network: &Network| {
+            match event {
+                Event::Step(step) => {
+                    steps.push(*step);
+                    metrics.write(step)?;
                 }
+                Event::Epoch(epoch) => {
+                    if epoch.is_best {
+                        network.save(folder.join(Weights::Best.file()), &borrowed(&metadata))?;
+                    }
+                    network.save(folder.join(Weights::Last.file()), &borrowed(&metadata))?;
+                    saved = Some(epoch.epoch);
+                    epochs.write(epoch)?;
+                    epochs.flush()?;
+                }
+            }
+            board.as_mut().map_or(Ok(()), |board| board.write(event, network))
+        };
+        let outcome = self.trainer.fit_with(&self.source, self.config.epochs, |event, network| {
+            if let Err(e) = write(event, network) {
+                failure = Some(e);
+                return ControlFlow::Break(());
             }
             observe(event)
         });

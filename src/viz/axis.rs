@@ -6,7 +6,7 @@ const MOST_TICKS: usize = 7;
 /// A range of values, with the places and labels of its ticks. On a logarithmic axis all are
 /// decimal logarithms.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     pub low: f64,
     pub high: f64,
     pub ticks: Vec<(f64, String)>,

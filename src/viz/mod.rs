@@ -1,14 +1,15 @@
 //! Pictures: learned filters and how they came about, curves, heat maps, contact sheets.
 
-mod axis;
+pub(crate) mod axis;
 mod canvas;
 pub mod contact;
 pub mod curves;
 pub mod film;
 pub mod filters;
 pub mod heat;
+pub(crate) mod html;
 mod rates;
-mod series;
+pub(crate) mod series;
 pub mod tiles;
 
 use std::io::Cursor;
@@ -32,6 +33,14 @@ pub fn save_png(picture: &RgbImage, path: impl AsRef<Path>) -> Result<()> {
     let bytes = png(picture)
         .map_err(|error| Error::data(path, format!("the picture cannot be encoded: {error}")))?;
     write_atomic(path, &bytes)
+}
+
+/// `picture` as the bytes of a PNG file.
+///
+/// # Errors
+/// [`Error::Usage`] where it cannot be encoded.
+pub(crate) fn encoded(picture: &RgbImage) -> Result<Vec<u8>> {
+    png(picture).map_err(|error| Error::Usage(format!("a picture cannot be encoded: {error}")))
 }
 
 /// `picture` as the bytes of a PNG file.

@@ -1,18 +1,18 @@
 //! Sums over series of points whose values may be missing (not finite).
 
 /// The finite values, in order.
-pub(super) fn finite(points: &[(f64, f64)]) -> Vec<f64> {
+pub(crate) fn finite(points: &[(f64, f64)]) -> Vec<f64> {
     points.iter().map(|p| p.1).filter(|y| y.is_finite()).collect()
 }
 
 /// The least and the greatest value.
-pub(super) fn between(values: &[f64]) -> Option<(f64, f64)> {
+pub(crate) fn between(values: &[f64]) -> Option<(f64, f64)> {
     let first = *values.first()?;
     Some(values.iter().fold((first, first), |(low, high), &v| (low.min(v), high.max(v))))
 }
 
 /// The value that a `share` of the values does not exceed.
-pub(super) fn percentile(values: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn percentile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().checked_sub(1)?;
@@ -21,7 +21,7 @@ pub(super) fn percentile(values: &[f64], share: f64) -> Option<f64> {
 
 /// Each value's mean with the finite ones among `reach` neighbours on either side, as far as there
 /// are so many. A value that is not finite stays as it is.
-pub(super) fn moving_mean(points: &[(f64, f64)], reach: usize) -> Vec<(f64, f64)> {
+pub(crate) fn moving_mean(points: &[(f64, f64)], reach: usize) -> Vec<(f64, f64)> {
     let mut sums = vec![(0.0, 0u32)];
     for (i, &(_, y)) in points.iter().enumerate() {
         let (sum, count) = sums[i];
@@ -38,7 +38,7 @@ pub(super) fn moving_mean(points: &[(f64, f64)], reach: usize) -> Vec<(f64, f64)
 
 /// A series of at most `2 * columns` points that looks the same when drawn `columns` pixels wide:
 /// the least and the greatest value of every column. A column without a finite value stays a gap.
-pub(super) fn decimate(points: &[(f64, f64)], columns: usize) -> Vec<(f64, f64)> {
+pub(crate) fn decimate(points: &[(f64, f64)], columns: usize) -> Vec<(f64, f64)> {
     let columns = columns.max(1);
     if points.len() <= 2 * columns {
         return points.to_vec();

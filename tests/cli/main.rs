@@ -2,9 +2,11 @@
 
 #![cfg(feature = "cli")]
 
+mod browser;
 mod data;
 mod faults;
 mod inside;
+mod reports;
 mod training;
 
 use std::path::{Path, PathBuf};
@@ -135,13 +137,18 @@ fn a_run_leaves_everything_behind_and_repeats_itself() {
     names.sort();
     let files = [
         "best.safetensors",
+        "classes.json",
         "config.toml",
         "curves.png",
+        "environment.json",
+        "epochs.jsonl",
         "filters.png",
         "metrics.jsonl",
+        "report.html",
         "summary.json",
+        "weights.safetensors",
     ];
-    assert_eq!(names, [&files[..], &["weights.safetensors"]].concat());
+    assert_eq!(names, files);
 
     // The same again from the configuration, to the bit.
     succeed(folder.path(), &["train", "--config", "first/config.toml", "--out", "again", "-q"]);

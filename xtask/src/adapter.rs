@@ -30,7 +30,8 @@ pub fn ensure() -> Outcome {
     let Some(privilege) = privilege() else {
         return Err(how_to_install());
     };
-    install(privilege)?;
+    install(privilege, "mesa-vulkan-drivers")
+        .map_err(|problem| format!("{problem}; {}", how_to_install()))?;
     if report() { Ok(()) } else { Err(how_to_install()) }
 }
 
@@ -81,7 +82,7 @@ fn loader_installed() -> bool {
 
 /// What has to stand in front of `apt-get`: nothing for root, `sudo -n` where that needs no
 /// password. `None` where this user may not install or there is no `apt-get`.
-fn privilege() -> Option<&'static [&'static str]> {
+pub fn privilege() -> Option<&'static [&'static str]> {
     if !Task::new("apt-get", &["--version"]).succeeds() {
         return None;
     }
@@ -96,17 +97,15 @@ fn privilege() -> Option<&'static [&'static str]> {
     }
 }
 
-fn install(privilege: &[&str]) -> Outcome {
+/// Installs a package of Debian's or Ubuntu's and what it cannot do without.
+pub fn install(privilege: &[&str], package: &str) -> Outcome {
     let quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"];
-    // A driver that is there already is left as it is.
-    let install =
-        ["install", "-y", "--no-upgrade", "--no-install-recommends", "mesa-vulkan-drivers"];
+    // What is there already is left as it is.
+    let install = ["install", "-y", "--no-upgrade", "--no-install-recommends", package];
     for command in [&["update"][..], &install[..]] {
         let words = [privilege, &quiet[..], command].concat();
         println!("{}", words.join(" "));
-        Task::new(words[0], &words[1..])
-            .run()
-            .map_err(|problem| format!("{problem}; {}", how_to_install()))?;
+        Task::new(words[0], &words[1..]).run()?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The project's chores: `cargo xtask RECIPE`. Standard library only, so that it builds in a second.
 
 mod adapter;
+mod browser;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -113,11 +114,12 @@ fn test() -> Outcome {
     let started = Instant::now();
     let steps: &[(&str, Job)] = &[
         ("a Vulkan adapter", adapter::ensure),
+        ("a browser", browser::ensure),
         ("rustfmt and clippy", ensure_components),
         ("format", || cargo(&["fmt", "--all", "--check"]).run()),
         ("lints", clippy),
         ("documentation", doc),
-        ("tests", || cargo(&["test", "--workspace"]).env("GABOR_REQUIRE_GPU", "1").run()),
+        ("tests", tests),
     ];
     let mut times = Vec::new();
     for (name, step) in steps {
@@ -134,6 +136,12 @@ fn test() -> Outcome {
     }
     println!("{:>8.1} s  in all; everything passed", started.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// The whole suite, nothing of it passed over.
+fn tests() -> Outcome {
+    let tests = cargo(&["test", "--workspace"]);
+    tests.env("GABOR_REQUIRE_GPU", "1").env("GABOR_REQUIRE_BROWSER", "1").run()
 }
 
 fn fmt() -> Outcome {
