@@ -16,7 +16,9 @@ use crate::train::{LrFound, LrRange, Setup};
 /// Trains a fresh network while the learning rate grows exponentially, and suggests the one at which
 /// the smoothed loss fell most steeply. Nothing is saved.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: gabor lr-find --data photos --optimizer adamw --plot rates.png")]
+#[command(after_help = "Examples:
+  gabor lr-find
+  gabor lr-find --data photos --optimizer adamw --plot rates.png")]
 pub(super) struct Arguments {
     #[command(flatten)]
     settings: Settings,

@@ -49,14 +49,15 @@ pub struct LrFound {
     pub has_diverged: bool,
 }
 
-/// The share of the smoothed loss that each step keeps, and from how many times the least on it counts as
-/// diverged: those of fastai.
-const SMOOTHING: f64 = 0.98;
+/// The share of the smoothed loss that each step keeps. With the 0.98 of fastai the mean of a hundred
+/// steps lags far behind the loss.
+const SMOOTHING: f64 = 0.9;
+/// From how many times the least smoothed loss on it counts as diverged: as in fastai.
 const DIVERGED: f64 = 4.0;
 
 impl Trainer {
     /// Looks for a good learning rate (Smith, "Cyclical Learning Rates for Training Neural Networks",
-    /// 2015, with fastai's smoothing): trains while the learning rate grows exponentially, until the smoothed
+    /// 2015): trains while the learning rate grows exponentially, until the smoothed
     /// loss is four times the least so far. The schedule plays no part. The network is used up, as its weights
     /// are worth nothing afterwards.
     ///
