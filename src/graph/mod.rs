@@ -10,6 +10,7 @@ mod initial;
 mod interpret;
 mod liveness;
 mod plan;
+mod planner;
 mod recompute;
 mod schedule;
 mod timeline;
