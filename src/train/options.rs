@@ -28,7 +28,8 @@ pub struct Options {
     /// What happens to training images, in place of the source's own augmentation. Testing takes the
     /// still counterparts.
     pub transforms: Option<Transforms>,
-    /// The chances of the training images to be drawn; see [`LoaderConfig::weights`].
+    /// The chances of the training images to be drawn; see
+    /// [`LoaderConfig::weights`](crate::data::LoaderConfig::weights).
     pub weights: Vec<f32>,
     /// Ends the run when this many epochs have gone by without a better one.
     pub early_stop: Option<u64>,
@@ -104,7 +105,7 @@ pub struct Best {
     pub test: Evaluation,
 }
 
-/// What [`Trainer::fit`] tells its observer.
+/// What [`Trainer::fit`](super::Trainer::fit) tells its observer.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
     /// A step is done.

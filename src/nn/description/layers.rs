@@ -277,7 +277,7 @@ pub enum Described {
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<f32>,
     },
-    /// [`Sequential`].
+    /// [`Sequential`](crate::nn::Sequential).
     Sequential {
         /// The layers.
         layers: Description,
