@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::*;
+use crate::data::Region;
 use crate::data::{Images, Loader, LoaderConfig};
 
 const COUNT: usize = 12;
