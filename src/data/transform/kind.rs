@@ -69,7 +69,7 @@ pub enum Transform {
     Vary(Augment),
     /// Adds `sum of component * deviation along it * draw` to every pixel, the draws one a component
     /// and image, normal with deviation `strength`; components and deviations are those of the
-    /// training set's colours, see [`principal_colours`].
+    /// training set's colours, see [`principal_colours`](super::principal_colours).
     /// Source: Krizhevsky et al. 2012, section 4.1. The formula there has the eigenvalues, that is
     /// the variances, in place of the deviations; those are more than a byte's range, and the
     /// authors' program (cuda-convnet2) takes the deviations.
