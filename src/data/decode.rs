@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
 
 use super::Picture;
 use crate::error::{Error, Result};
@@ -25,6 +25,11 @@ const MOST_FILE: u64 = 512 << 20;
 /// Errors where the file cannot be read, is no such picture, is cut short, or is larger than
 /// 32,768 pixels along a side or than 512 MiB when decoded.
 pub fn read(path: &Path) -> Result<Picture> {
+    read_into(path, vec![])
+}
+
+/// [`read`], the picture in the place of `memory` where it fits.
+pub(super) fn read_into(path: &Path, memory: Vec<u8>) -> Result<Picture> {
     let failed = |e| Error::io(path, e, "check that it is a readable file");
     let kind = std::fs::metadata(path).map_err(failed)?;
     if !kind.is_file() {
@@ -33,11 +38,11 @@ pub fn read(path: &Path) -> Result<Picture> {
     }
     let mut bytes = Vec::with_capacity(kind.len().min(MOST_FILE) as usize);
     File::open(path).and_then(|f| f.take(MOST_FILE).read_to_end(&mut bytes)).map_err(failed)?;
-    decode(&bytes).map_err(|problem| Error::data(path, problem))
+    decode(&bytes, memory).map_err(|problem| Error::data(path, problem))
 }
 
-/// Decodes the content of a file, as [`read`] does; an error is a reason in words.
-pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
+/// Decodes the content of a file, as [`read_into`] does; an error is a reason in words.
+fn decode(bytes: &[u8], mut memory: Vec<u8>) -> Result<Picture, String> {
     if bytes.is_empty() {
         return Err("the file is empty; a PNG or JPEG file was expected".into());
     }
@@ -67,7 +72,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
         ));
     }
     let orientation = decoder.orientation().map_err(problem)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(problem)?;
+    let (width, height) = decoder.dimensions();
+    // What nearly every photograph is needs no further steps.
+    let rgb = if decoder.color_type() == ColorType::Rgb8 {
+        memory.resize(decoder.total_bytes() as usize, 0);
+        decoder.read_image(&mut memory).map_err(problem)?;
+        RgbImage::from_raw(width, height, memory).map(DynamicImage::from)
+    } else {
+        Some(DynamicImage::from_decoder(decoder).map_err(problem)?)
+    };
+    let mut image = rgb.ok_or("its size is not what its header says")?;
     image.apply_orientation(orientation);
     let rgb = image.into_rgb8();
     let shape = [3, rgb.height() as usize, rgb.width() as usize];

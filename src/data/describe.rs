@@ -94,7 +94,7 @@ fn sizes(dataset: &dyn Dataset) -> Result<([usize; 2], [usize; 2])> {
     let count = dataset.len().min(MOST_IMAGES);
     for i in 0..count {
         let index = (i as u64 * dataset.len() as u64 / count as u64) as usize;
-        let Some((picture, _)) = dataset.picture(index)? else { continue };
+        let Some((picture, _)) = dataset.picture(index, vec![])? else { continue };
         let [_, height, width] = picture.shape();
         for (axis, side) in [height, width].into_iter().enumerate() {
             smallest[axis] = smallest[axis].min(side);

@@ -123,9 +123,9 @@ impl Folder {
     }
 
     /// What `index` holds as it is stored; `None` for a file that is left out.
-    fn decoded(&self, index: usize) -> Result<Option<Picture>> {
+    fn decoded(&self, index: usize, memory: Vec<u8>) -> Result<Option<Picture>> {
         let path = &self.files[index];
-        match decode::read(path) {
+        match decode::read_into(path, memory) {
             Ok(picture) => Ok(Some(picture)),
             Err(error) => self.broken.add(path, &error).map(|()| None),
         }
@@ -187,7 +187,7 @@ impl Dataset for Folder {
             pixels.copy_from_slice(bytes);
             return Ok(Some(self.labels[index]));
         }
-        let Some(picture) = self.decoded(index)? else { return Ok(None) };
+        let Some(picture) = self.decoded(index, vec![])? else { return Ok(None) };
         let middle = picture.middle(self.size, self.size);
         let scaled = picture.resized(middle, self.size, self.size, &mut Resizer::new())?;
         scaled.write_planes(pixels);
@@ -198,11 +198,11 @@ impl Dataset for Folder {
         Ok(Some(self.labels[index]))
     }
 
-    fn picture(&self, index: usize) -> Result<Option<(Picture, u32)>> {
+    fn picture(&self, index: usize, memory: Vec<u8>) -> Result<Option<(Picture, u32)>> {
         if index >= self.files.len() {
             return Err(Error::Usage(format!("data set {}: there is no image {index}", self.name)));
         }
-        Ok(self.decoded(index)?.map(|picture| (picture, self.labels[index])))
+        Ok(self.decoded(index, memory)?.map(|picture| (picture, self.labels[index])))
     }
 
     fn label(&self, index: usize) -> Result<u32> {

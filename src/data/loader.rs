@@ -1,7 +1,7 @@
 //! Batches of a data set, made ahead of time on threads of their own.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rayon::prelude::*;
@@ -16,6 +16,8 @@ use crate::philox::Stream;
 const AHEAD: usize = 2;
 /// Those that wait, the one being made and the one in use: no more buffers than that are kept.
 const MOST_SPARE: usize = AHEAD + 2;
+/// The label of an image that is left out; no data set has so many classes.
+const MISSING: u32 = u32::MAX;
 /// The third word of the random streams' names, so that they meet no other use of the seed.
 const SHUFFLE_STREAM: u32 = 0xda7a_0002;
 const SAMPLE_STREAM: u32 = 0xda7a_0004;
@@ -79,7 +81,7 @@ type Spare = Mutex<Vec<(Vec<f32>, Vec<u32>)>>;
 impl Drop for Batch {
     fn drop(&mut self) {
         let buffers = (std::mem::take(&mut self.images), std::mem::take(&mut self.labels));
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = lock(&self.spare);
         // A consumer that kept the vectors left empty ones.
         if spare.len() < MOST_SPARE && buffers.0.capacity() > 0 {
             spare.push(buffers);
@@ -102,7 +104,6 @@ struct Shared {
     /// Where one thread is not enough. Not rayon's global pool: a consumer that waits for a batch
     /// inside of that pool would keep the batch from being made.
     pool: Option<ThreadPool>,
-    threads: usize,
     /// Of an image that comes out.
     shape: [usize; 3],
     /// Values that an image comes to, in all its views.
@@ -152,7 +153,7 @@ impl Loader {
             .transpose()
             .map_err(|e| Error::setting("threads", threads, format!("cannot be started: {e}")))?;
         let spare = Arc::default();
-        let shared = Shared { dataset, config, spare, pool, threads, shape, size, sums };
+        let shared = Shared { dataset, config, spare, pool, shape, size, sums };
         Ok(Loader { shared: Arc::new(shared) })
     }
 
@@ -206,9 +207,9 @@ impl Shared {
     /// Makes `count` batches from batch `first` on and sends them until no one listens any more.
     fn produce(&self, epoch: u32, first: usize, count: usize, sender: &SyncSender<Result<Batch>>) {
         let order = self.order(epoch);
-        let mut scratch: Vec<_> = (0..self.threads).map(|_| Worker::default()).collect();
+        let scratch = Mutex::default();
         for indices in order.chunks(self.config.batch).skip(first).take(count) {
-            let batch = self.make(indices, epoch, &mut scratch);
+            let batch = self.make(indices, epoch, &scratch);
             let failed = batch.is_err();
             if sender.send(batch).is_err() || failed {
                 return;
@@ -237,87 +238,75 @@ impl Shared {
     }
 
     /// Makes the batch of these indices, those left out that cannot be read.
-    fn make(&self, indices: &[u32], epoch: u32, workers: &mut [Worker]) -> Result<Batch> {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    fn make(&self, indices: &[u32], epoch: u32, scratch: &Mutex<Vec<Scratch>>) -> Result<Batch> {
+        let spare = lock(&self.spare).pop();
         let (images, labels) = spare.unwrap_or_default();
         let len = indices.len();
         let mut batch = Batch { images, labels, len, spare: Arc::clone(&self.spare) };
         batch.images.resize(len * self.size, 0.0);
         batch.labels.resize(len, 0);
-        let part = len.div_ceil(workers.len());
+        let (images, labels) = (&mut batch.images, &mut batch.labels);
         match &self.pool {
             None => {
-                self.fill(indices, epoch, &mut workers[0], &mut batch.images, &mut batch.labels)?;
+                let parts = images.chunks_exact_mut(self.size).zip(labels).zip(indices);
+                parts.into_iter().try_for_each(|((image, label), &index)| {
+                    *label = self.image(index, epoch, scratch, image)?;
+                    Ok(())
+                })?;
             }
+            // An image at a time: one may take much longer to decode than another.
             Some(pool) => pool.install(|| {
-                workers
-                    .par_iter_mut()
-                    .zip(indices.par_chunks(part))
-                    .zip(batch.images.par_chunks_mut(part * self.size))
-                    .zip(batch.labels.par_chunks_mut(part))
-                    .try_for_each(|(((worker, indices), images), labels)| {
-                        self.fill(indices, epoch, worker, images, labels)
-                    })
+                let parts = images.par_chunks_exact_mut(self.size).zip(labels).zip(indices);
+                parts.with_max_len(1).try_for_each(|((image, label), &index)| {
+                    *label = self.image(index, epoch, scratch, image)?;
+                    Ok(())
+                })
             })?,
         }
-        let parts = workers.iter_mut().take(len.div_ceil(part)).enumerate();
-        let missing: Vec<usize> = parts
-            .flat_map(|(i, worker)| worker.missing.drain(..).map(move |at| i * part + at))
-            .collect();
-        batch.leave_out(&missing, self.size);
+        batch.leave_out(self.size);
         Ok(batch)
     }
 
-    /// Makes the images of these indices.
-    fn fill(
+    /// Makes the image of this index, and returns its label; [`MISSING`] where it is left out.
+    fn image(
         &self,
-        indices: &[u32],
+        index: u32,
         epoch: u32,
-        worker: &mut Worker,
-        images: &mut [f32],
-        labels: &mut [u32],
-    ) -> Result<()> {
+        scratch: &Mutex<Vec<Scratch>>,
+        image: &mut [f32],
+    ) -> Result<u32> {
         let Shared { dataset, config, .. } = self;
-        let classes = dataset.classes().len();
         let key = DrawKey { seed: config.seed, epoch };
-        let outputs = images.chunks_exact_mut(self.size).zip(labels);
-        for (at, (&index, (image, label))) in indices.iter().zip(outputs).enumerate() {
-            let (scratch, normalise) = (&mut worker.scratch, &config.normalise);
-            let made =
-                config.transforms.apply(&**dataset, index, key, normalise, scratch, image)?;
-            let Some(found) = made else {
-                worker.missing.push(at);
-                continue;
-            };
-            *label = found;
-            if *label as usize >= classes {
-                return Err(Error::Usage(format!(
-                    "data set {}: label {label} of image {index} is out of range; there are \
-                     {classes} classes, from 0",
-                    dataset.name()
-                )));
-            }
+        let mut own = lock(scratch).pop().unwrap_or_default();
+        let made =
+            config.transforms.apply(&**dataset, index, key, &config.normalise, &mut own, image);
+        lock(scratch).push(own);
+        let classes = dataset.classes().len();
+        match made? {
+            None => Ok(MISSING),
+            Some(label) if (label as usize) < classes => Ok(label),
+            Some(label) => Err(Error::Usage(format!(
+                "data set {}: label {label} of image {index} is out of range; there are {classes} \
+                 classes, from 0",
+                dataset.name()
+            ))),
         }
-        Ok(())
     }
 }
 
-/// What one thread keeps from image to image.
-#[derive(Default)]
-struct Worker {
-    scratch: Scratch,
-    /// The images of its part of the batch that are left out.
-    missing: Vec<usize>,
+/// The vector, also where a thread panicked while it had it: each state of it is a good one.
+fn lock<T>(vector: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    vector.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Batch {
-    /// Closes the gaps of the images `missing`, in ascending order.
-    fn leave_out(&mut self, missing: &[usize], size: usize) {
-        for &at in missing.iter().rev() {
+    /// Closes the gaps of the images that are [`MISSING`].
+    fn leave_out(&mut self, size: usize) {
+        for at in (0..self.len).rev().filter(|&at| self.labels[at] == MISSING).collect::<Vec<_>>() {
             self.labels.remove(at);
             self.images.drain(at * size..(at + 1) * size);
+            self.len -= 1;
         }
-        self.len -= missing.len();
     }
 }
 

@@ -70,9 +70,12 @@ pub trait Dataset: Send + Sync {
     }
 
     /// Image `index` as it is stored, of whatever size, with its label; `None` as in
-    /// [`Dataset::try_load`]. Errors as [`Dataset::load`], and for images that have neither 1 nor 3
-    /// channels.
-    fn picture(&self, index: usize) -> Result<Option<(Picture, u32)>> {
+    /// [`Dataset::try_load`]. Its bytes may take the place of `memory`: those of a picture that is no
+    /// longer needed ([`Picture::into_bytes`]), or an empty vector.
+    ///
+    /// Errors as [`Dataset::load`], and for images that have neither 1 nor 3 channels.
+    fn picture(&self, index: usize, memory: Vec<u8>) -> Result<Option<(Picture, u32)>> {
+        drop(memory);
         let shape = self.shape();
         let mut pixels = vec![0; shape.iter().product()];
         let Some(label) = self.try_load(index, &mut pixels)? else { return Ok(None) };

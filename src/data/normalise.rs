@@ -123,14 +123,17 @@ impl Normalise {
     /// Normalises one image of pixel values in 0 to 255 in place.
     pub(super) fn apply_in_place(&self, image: &mut [f32]) {
         let plane = (image.len() / self.mean.len()).max(1);
-        for (channel, (mean, std)) in
-            image.chunks_exact_mut(plane).zip(self.mean.iter().zip(&self.std))
-        {
-            let (scale, offset) = (1.0 / (255.0 * std), -mean / std);
+        for (channel, (scale, offset)) in image.chunks_exact_mut(plane).zip(self.lines()) {
             for value in channel {
                 *value = *value * scale + offset;
             }
         }
+    }
+
+    /// Factor and addend of every channel, for pixels of 0 to 255.
+    pub(super) fn lines(&self) -> Vec<(f32, f32)> {
+        let lines = self.mean.iter().zip(&self.std);
+        lines.map(|(mean, std)| (1.0 / (255.0 * std), -mean / std)).collect()
     }
 }
 

@@ -28,6 +28,16 @@ pub struct Region {
     pub height: f64,
 }
 
+impl Region {
+    /// The region without what rounding has put outside of `picture`.
+    pub(super) fn within(self, picture: &Picture) -> Self {
+        let (right, bottom) = (picture.width as f64, picture.height as f64);
+        let (left, top) = (self.left.clamp(0.0, right), self.top.clamp(0.0, bottom));
+        let (width, height) = (self.width.min(right - left), self.height.min(bottom - top));
+        Region { left, top, width, height }
+    }
+}
+
 impl Picture {
     /// A picture of `shape` `[channels, height, width]` from bytes in the order row, column,
     /// channel.
@@ -73,6 +83,11 @@ impl Picture {
     /// The bytes, in the order row, column, channel.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The bytes, without a copy.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// Writes the picture in the order channel, row, column; `planes` holds as many elements as
@@ -160,8 +175,22 @@ impl Picture {
         width: usize,
         resizer: &mut Resizer,
     ) -> Result<Picture> {
+        self.resized_into(vec![], region, height, width, resizer)
+    }
+
+    /// [`Picture::resized`], the bytes in the memory of `bytes`, whose content does not matter.
+    pub(super) fn resized_into(
+        &self,
+        mut bytes: Vec<u8>,
+        region: Region,
+        height: usize,
+        width: usize,
+        resizer: &mut Resizer,
+    ) -> Result<Picture> {
         if height == self.height && width == self.width && region == self.whole() {
-            return Ok(self.clone());
+            bytes.clear();
+            bytes.extend_from_slice(&self.bytes);
+            return Ok(Picture { bytes, ..*self });
         }
         let refused = |problem: String| {
             Error::Usage(format!("{:?} to {height}x{width}: {problem}", self.shape()))
@@ -173,31 +202,32 @@ impl Picture {
             return Err(refused("a size must be less than 65,536".into()));
         };
         let size = (to_width.into(), to_height.into());
-        let resized = match self.channels {
-            3 => self.resample::<U8x3>(region, size, resizer),
-            _ => self.resample::<U8>(region, size, resizer),
-        };
-        Picture::new([self.channels, height, width], resized.map_err(refused)?)
+        bytes.resize(self.channels * height * width, 0);
+        match self.channels {
+            3 => self.resample::<U8x3>(region, size, resizer, &mut bytes),
+            _ => self.resample::<U8>(region, size, resizer, &mut bytes),
+        }
+        .map_err(refused)?;
+        Picture::new([self.channels, height, width], bytes)
     }
 
-    /// The bytes of a region at another size, `(width, height)`.
+    /// Writes a region at another size, `(width, height)`, to `bytes`.
     fn resample<P: PixelTrait>(
         &self,
         region: Region,
         (width, height): (u32, u32),
         resizer: &mut Resizer,
-    ) -> std::result::Result<Vec<u8>, String> {
+        bytes: &mut [u8],
+    ) -> std::result::Result<(), String> {
         let (from_width, from_height) = (self.width as u32, self.height as u32);
         let from = TypedImageRef::<P>::from_buffer(from_width, from_height, &self.bytes)
             .map_err(|e| e.to_string())?;
-        let mut bytes = vec![0; self.channels * width as usize * height as usize];
         let mut to =
-            TypedImage::<P>::from_buffer(width, height, &mut bytes).map_err(|e| e.to_string())?;
+            TypedImage::<P>::from_buffer(width, height, bytes).map_err(|e| e.to_string())?;
         let options = ResizeOptions::new()
             .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
             .use_alpha(false)
             .crop(region.left, region.top, region.width, region.height);
-        resizer.resize_typed(&from, &mut to, &options).map_err(|e| e.to_string())?;
-        Ok(bytes)
+        resizer.resize_typed(&from, &mut to, &options).map_err(|e| e.to_string())
     }
 }

@@ -66,8 +66,8 @@ impl Dataset for Subset {
         self.of.try_load(self.inner(index)?, pixels)
     }
 
-    fn picture(&self, index: usize) -> Result<Option<(Picture, u32)>> {
-        self.of.picture(self.inner(index)?)
+    fn picture(&self, index: usize, memory: Vec<u8>) -> Result<Option<(Picture, u32)>> {
+        self.of.picture(self.inner(index)?, memory)
     }
 
     fn label(&self, index: usize) -> Result<u32> {

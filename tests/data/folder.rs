@@ -78,7 +78,7 @@ fn a_folder_is_split_alike_every_time() {
     assert_eq!((source.train.shape(), source.test.shape()), ([3, 16, 16], [3, 16, 16]));
     assert_eq!((counts(&*source.train), counts(&*source.test)), ([8, 8], [2, 2]));
     let images = |set: &dyn Dataset| {
-        let image = |i| set.picture(i).unwrap().unwrap().0.bytes().to_vec();
+        let image = |i| set.picture(i, vec![]).unwrap().unwrap().0.bytes().to_vec();
         (0..set.len()).map(image).collect::<HashSet<_>>()
     };
     let (train, test) = (images(&*source.train), images(&*source.test));

@@ -47,7 +47,7 @@ fn near(a: [u8; 3], b: [u8; 3]) -> bool {
 #[test]
 fn every_kind_of_pixel_becomes_rgb() {
     let flag = DynamicImage::ImageRgb8(flag());
-    let plain = decode(&png(&flag)).unwrap();
+    let plain = decode(&png(&flag), vec![]).unwrap();
     assert_eq!(plain.shape(), [3, 4, 6]);
     assert_eq!(pixel(&plain, 0, 0), [0, 255, 0]);
     for other in [
@@ -55,7 +55,7 @@ fn every_kind_of_pixel_becomes_rgb() {
         DynamicImage::ImageRgba8(flag.to_rgba8()),
         DynamicImage::ImageRgba16(flag.to_rgba16()),
     ] {
-        assert_eq!(decode(&png(&other)).unwrap(), plain);
+        assert_eq!(decode(&png(&other), vec![]).unwrap(), plain);
     }
     let grey = GrayImage::from_fn(3, 2, |x, y| image::Luma([(40 * x + y) as u8]));
     for grey in [
@@ -63,12 +63,12 @@ fn every_kind_of_pixel_becomes_rgb() {
         DynamicImage::ImageLumaA8(DynamicImage::ImageLuma8(grey.clone()).to_luma_alpha8()),
         DynamicImage::ImageLuma16(DynamicImage::ImageLuma8(grey.clone()).to_luma16()),
     ] {
-        let picture = decode(&png(&grey)).unwrap();
+        let picture = decode(&png(&grey), vec![]).unwrap();
         assert_eq!(picture.shape(), [3, 2, 3]);
         assert_eq!(pixel(&picture, 2, 1), [81; 3]);
     }
     // Half cyan, half light magenta, written by another program.
-    let cmyk = decode(include_bytes!("../../../tests/data/files/cmyk.jpg")).unwrap();
+    let cmyk = decode(include_bytes!("../../../tests/data/files/cmyk.jpg"), vec![]).unwrap();
     assert_eq!(cmyk.shape(), [3, 16, 16]);
     assert!(near(pixel(&cmyk, 2, 2), [0, 255, 255]), "{:?}", pixel(&cmyk, 2, 2));
     assert!(near(pixel(&cmyk, 13, 3), [255, 127, 255]), "{:?}", pixel(&cmyk, 13, 3));
@@ -92,7 +92,7 @@ fn orientation_is_honoured() {
         (Some(8), [3, 48, 32], (3, 44), (3, 3)),
         (Some(99), [3, 32, 48], (3, 3), (44, 3)),
     ] {
-        let picture = decode(&jpeg(&large, orientation)).unwrap();
+        let picture = decode(&jpeg(&large, orientation), vec![]).unwrap();
         assert_eq!(picture.shape(), shape, "{orientation:?}");
         assert!(near(pixel(&picture, corner.0, corner.1), green), "{orientation:?}");
         assert!(near(pixel(&picture, other.0, other.1), red), "{orientation:?}");
@@ -113,11 +113,11 @@ fn damaged_pictures_never_panic() {
             let mut damaged = file.clone();
             damaged[at] ^= 0x55;
             for bytes in [&damaged[..], &file[..at]] {
-                if let Err(problem) = decode(bytes) {
+                if let Err(problem) = decode(bytes, vec![]) {
                     assert!(!problem.contains('\n'), "{problem}");
                 }
             }
-            assert!(decode(&file[..at]).is_err() || at + 12 >= file.len(), "cut at {at}");
+            assert!(decode(&file[..at], vec![]).is_err() || at + 12 >= file.len(), "cut at {at}");
         }
     }
 }

@@ -31,28 +31,24 @@ pub(super) fn window(
     }
 }
 
-/// A random window of `size` x `size` of the image with `padding` zeros around it.
-pub(super) fn random_crop(
-    from: &[f32],
-    shape: [usize; 3],
+/// The upper left corner of a random window of `size` x `size` of an image with `padding` zeros around
+/// it.
+pub(super) fn random_corner(
+    [_, height, width]: [usize; 3],
     size: usize,
     padding: usize,
     random: &mut Stream,
-    to: &mut [f32],
-) {
-    let mut corner = |extent: usize| {
+) -> [i64; 2] {
+    [height, width].map(|extent| {
         let places = (extent + 2 * padding + 1).saturating_sub(size);
         i64::from(random.below(places as u32)) - padding as i64
-    };
-    let corner = [corner(shape[1]), corner(shape[2])];
-    window(from, shape, corner, [shape[0], size, size], to);
+    })
 }
 
-/// The window of `size` x `size` in the middle, a half pixel up and left where it does not divide.
-pub(super) fn centre_crop(from: &[f32], shape: [usize; 3], size: usize, to: &mut [f32]) {
-    let [_, height, width] = shape;
-    let corner = [height, width].map(|extent| (extent.saturating_sub(size) / 2) as i64);
-    window(from, shape, corner, [shape[0], size, size], to);
+/// The upper left corner of the window of `size` x `size` in the middle, a half pixel up and left
+/// where it does not divide.
+pub(super) fn centre_corner([_, height, width]: [usize; 3], size: usize) -> [i64; 2] {
+    [height, width].map(|extent| (extent.saturating_sub(size) / 2) as i64)
 }
 
 /// The crops at the corners (upper left, upper right, lower left, lower right) and in the middle,
@@ -69,6 +65,11 @@ pub(super) fn ten_crop(from: &[f32], shape: [usize; 3], size: usize, to: &mut [f
             mirror(to, crop);
         }
     }
+}
+
+/// Whether an image is mirrored that is so with this chance.
+pub(super) fn is_mirrored(chance: f32, random: &mut Stream) -> bool {
+    random.uniform() < chance
 }
 
 /// Mirrors left to right.

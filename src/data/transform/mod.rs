@@ -26,9 +26,11 @@ mod geometry;
 mod kind;
 mod mixing;
 mod statistics;
+mod view;
 
 pub use kind::Transform;
 pub use statistics::{Statistics, principal_colours};
+use view::Shown;
 
 /// The third word of the streams' names for the first transform; each further one has its own.
 const STREAM: u32 = 0xda7a_0001;
@@ -50,9 +52,19 @@ pub(super) struct DrawKey {
     pub epoch: u32,
 }
 
+impl DrawKey {
+    /// The random numbers of an image's transform at a place.
+    fn stream(self, index: u32, place: usize) -> Stream {
+        let name = STREAM.wrapping_add(place as u32 * NEXT_STREAM);
+        Stream::new(self.seed, [index, self.epoch, name])
+    }
+}
+
 /// Buffers of one thread.
 #[derive(Default)]
 pub(super) struct Scratch {
+    /// Of a picture as it is decoded, and of the part that is shown.
+    decoded: Vec<u8>,
     bytes: Vec<u8>,
     values: Vec<f32>,
     spare: Vec<f32>,
@@ -188,15 +200,21 @@ impl Transforms {
     ) -> Result<Option<u32>> {
         let views = self.views();
         let upto = if views == 1 { self.list.len() } else { self.list.len() - 1 };
-        let Some((shape, label)) = self.run(upto, dataset, index, key, scratch)? else {
-            return Ok(None);
-        };
+        let Some(shown) = self.show(upto, dataset, index, key, scratch)? else { return Ok(None) };
+        let label = shown.label;
+        if shown.done == self.list.len() && shown.shape.iter().product::<usize>() == output.len() {
+            shown.write(&scratch.bytes, &normalise.lines(), output);
+            return Ok(Some(label));
+        }
+        let shape = self.change(upto, &shown, dataset, index, key, scratch)?;
         match self.list.last() {
             Some(last @ &Transform::TenCrop { size }) => {
                 last.output_shape(shape)?;
                 geometry::ten_crop(&scratch.values, shape, size, output);
             }
-            _ if scratch.values.len() == output.len() => output.copy_from_slice(&scratch.values),
+            _ if scratch.values.len() == output.len() => {
+                output.copy_from_slice(&scratch.values);
+            }
             _ => {
                 return Err(Error::Usage(format!(
                     "data set {}: image {index} came to {shape:?}, not to the shape of the others",
@@ -218,36 +236,38 @@ impl Transforms {
         key: DrawKey,
         scratch: &mut Scratch,
     ) -> Result<Option<([usize; 3], u32)>> {
-        let stream = |place: usize| {
-            let name = STREAM.wrapping_add(place as u32 * NEXT_STREAM);
-            Stream::new(key.seed, [index, key.epoch, name])
-        };
-        let first = self.list[..upto].first().filter(|first| first.needs_picture());
-        let (mut shape, label) = match first {
-            Some(first) => {
-                let Some((picture, label)) = dataset.picture(index as usize)? else {
-                    return Ok(None);
-                };
-                let (region, height, width) = first.region(&picture, &mut stream(0));
-                let scaled = picture.resized(region, height, width, &mut scratch.resizer)?;
-                scratch.values.resize(scaled.bytes().len(), 0.0);
-                scaled.write_planes(&mut scratch.values);
-                (scaled.shape(), label)
-            }
-            None => {
-                let shape = dataset.shape();
-                scratch.bytes.resize(shape.iter().product(), 0);
-                let Some(label) = dataset.try_load(index as usize, &mut scratch.bytes)? else {
-                    return Ok(None);
-                };
-                scratch.values.clear();
-                scratch.values.extend(scratch.bytes.iter().map(|&byte| f32::from(byte)));
-                (shape, label)
-            }
-        };
-        let done = usize::from(first.is_some());
-        for (place, transform) in self.list[..upto].iter().enumerate().skip(done) {
-            let mut random = stream(place);
+        let Some(shown) = self.show(upto, dataset, index, key, scratch)? else { return Ok(None) };
+        let shape = self.change(upto, &shown, dataset, index, key, scratch)?;
+        Ok(Some((shape, shown.label)))
+    }
+
+    /// Those of the first `upto` transforms that decide which part of a picture is shown.
+    fn show(
+        &self,
+        upto: usize,
+        dataset: &dyn Dataset,
+        index: u32,
+        key: DrawKey,
+        scratch: &mut Scratch,
+    ) -> Result<Option<Shown>> {
+        Shown::of(&self.list[..upto], dataset, index as usize, |at| key.stream(index, at), scratch)
+    }
+
+    /// What is left of the first `upto` transforms, after `shown`; returns the shape.
+    fn change(
+        &self,
+        upto: usize,
+        shown: &Shown,
+        dataset: &dyn Dataset,
+        index: u32,
+        key: DrawKey,
+        scratch: &mut Scratch,
+    ) -> Result<[usize; 3]> {
+        let mut shape = shown.shape;
+        scratch.values.resize(shape.iter().product(), 0.0);
+        shown.write(&scratch.bytes, &vec![(1.0, 0.0); shape[0]], &mut scratch.values);
+        for (place, transform) in self.list[..upto].iter().enumerate().skip(shown.done) {
+            let mut random = key.stream(index, place);
             let to = transform.output_shape(shape)?;
             scratch.spare.resize(to.iter().product(), 0.0);
             let (values, spare) = (&mut scratch.values, &mut scratch.spare);
@@ -255,11 +275,13 @@ impl Transforms {
                 Transform::Resize { .. } | Transform::ResizedCrop { .. } => {}
                 Transform::TenCrop { .. } => {}
                 &Transform::Crop { size, padding } => {
-                    geometry::random_crop(values, shape, size, padding, &mut random, spare);
+                    let corner = geometry::random_corner(shape, size, padding, &mut random);
+                    geometry::window(values, shape, corner, to, spare);
                     std::mem::swap(values, spare);
                 }
                 &Transform::CentreCrop { size } => {
-                    geometry::centre_crop(values, shape, size, spare);
+                    let corner = geometry::centre_corner(shape, size);
+                    geometry::window(values, shape, corner, to, spare);
                     std::mem::swap(values, spare);
                 }
                 &Transform::Pad { size } => {
@@ -268,7 +290,7 @@ impl Transforms {
                     std::mem::swap(values, spare);
                 }
                 &Transform::Flip { chance } => {
-                    if random.uniform() < chance {
+                    if geometry::is_mirrored(chance, &mut random) {
                         geometry::mirror(values, shape);
                     }
                 }
@@ -295,7 +317,7 @@ impl Transforms {
             }
             shape = to;
         }
-        Ok(Some((shape, label)))
+        Ok(shape)
     }
 }
 
@@ -327,7 +349,7 @@ impl Dataset for Single {
         Ok(0)
     }
 
-    fn picture(&self, _: usize) -> Result<Option<(Picture, u32)>> {
+    fn picture(&self, _: usize, _: Vec<u8>) -> Result<Option<(Picture, u32)>> {
         Ok(Some((self.picture.clone(), 0)))
     }
 }

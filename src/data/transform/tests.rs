@@ -263,6 +263,34 @@ fn resizing_does_not_alias() {
 }
 
 #[test]
+fn what_a_crop_leaves_out_need_not_be_scaled() {
+    // Nothing varies, but the image must be there for it.
+    let (still, never) = (Transform::Vary(Augment::none()), Transform::Flip { chance: 0.0 });
+    for first in [
+        Transform::Resize { size: 9, exact: false },
+        Transform::Resize { size: 14, exact: true },
+        Transform::ResizedCrop { size: 9, area: [0.3, 0.8], aspect: [0.8, 1.25] },
+    ] {
+        let with = |second: &Transform| {
+            images(vec![
+                first.clone(),
+                second.clone(),
+                Transform::Flip { chance: 0.5 },
+                Transform::Crop { size: 7, padding: 0 },
+                Transform::Flip { chance: 0.5 },
+                Transform::CentreCrop { size: 6 },
+            ])
+        };
+        let (whole, part) = (with(&still).concat(), with(&never).concat());
+        assert_eq!(whole.len(), COUNT * 3 * 36);
+        // Where a region begins is rounded: a sum between two bytes may fall to the other one.
+        let differ = whole.iter().zip(&part).filter(|(a, b)| !close(**a, **b));
+        let differ: Vec<f32> = differ.map(|(a, b)| (a - b).abs()).collect();
+        assert!(differ.iter().all(|&d| d < 1.01), "{first:?}: {differ:?}");
+    }
+}
+
+#[test]
 fn a_resized_shorter_side_keeps_proportions() {
     let list = vec![Transform::Resize { size: 5, exact: false }];
     let transforms = Transforms::new(list).unwrap();
@@ -285,11 +313,11 @@ fn a_picture_of_its_own_is_prepared_like_one_of_the_set() {
     for list in [list.clone(), list[1..].to_vec()] {
         let transforms = Transforms::new(list).unwrap().fit(&*dataset()).unwrap();
         let expected = &loaded(&transforms.still(), 1, 1)[3].0;
-        let (picture, _) = dataset().picture(3).unwrap().unwrap();
+        let (picture, _) = dataset().picture(3, vec![]).unwrap().unwrap();
         assert_eq!(&transforms.prepare(&picture, [12, 10], &plain()).unwrap(), expected);
     }
     let grey = Normalise::new(vec![0.5], vec![0.5]).unwrap();
-    let (picture, _) = dataset().picture(0).unwrap().unwrap();
+    let (picture, _) = dataset().picture(0, vec![]).unwrap().unwrap();
     assert!(Transforms::none().prepare(&picture, [12, 10], &grey).is_err());
 }
 
