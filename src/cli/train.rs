@@ -115,6 +115,10 @@ pub(super) struct Settings {
     /// Limit each element of a gradient.
     #[arg(long, value_name = "LIMIT", allow_negative_numbers = true)]
     clip_value: Option<f64>,
+    /// End the run where the norm of all gradients is more than this many times the usual one; 0 never
+    /// does. As the configuration says, without one 1000.
+    #[arg(long, value_name = "RATIO", allow_negative_numbers = true)]
+    max_gradient_growth: Option<f64>,
     /// Keep running averages of the weights, and evaluate and save those; each step keeps this share.
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     ema: Option<f64>,
@@ -173,6 +177,7 @@ impl Settings {
         config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.clip_value = self.clip_value.or(config.clip_value);
         config.ema = self.ema.or(config.ema);
+        set(&mut config.max_gradient_growth, &self.max_gradient_growth);
         set(&mut config.max_bad, &self.max_bad);
         config.validation = self.validation.or(config.validation);
         config.max_steps = self.max_steps.or(config.max_steps);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::explosion::check_gradient_growth;
 use super::{Options, recipes};
 use crate::data::{self, Normalise, OpenOptions, Source, Transform, Transforms};
 use crate::error::{Error, Result};
@@ -67,6 +68,10 @@ pub struct TrainConfig {
     /// Limits each element of a gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_value: Option<f64>,
+    /// How many times the usual norm of the gradients counts as an explosion, which ends the run; 0 never
+    /// does. See [`Options::max_gradient_growth`].
+    #[serde(skip_serializing_if = "is_usual_growth")]
+    pub max_gradient_growth: f64,
     /// The share of the weights' running averages that each step keeps. Evaluation and the saved
     /// weights are the averages then.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +125,10 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
+fn is_usual_growth(growth: &f64) -> bool {
+    *growth == Options::MAX_GRADIENT_GROWTH
+}
+
 fn is_top1(metric: &Metric) -> bool {
     *metric == Metric::Top1
 }
@@ -151,6 +160,7 @@ impl Default for TrainConfig {
             weight_decay: 5e-4,
             clip_norm: None,
             clip_value: None,
+            max_gradient_growth: Options::MAX_GRADIENT_GROWTH,
             ema: None,
             max_bad: 0,
             image_size: None,
@@ -254,6 +264,7 @@ impl TrainConfig {
                 return Err(Error::setting(name, limit, "must be positive"));
             }
         }
+        check_gradient_growth(self.max_gradient_growth)?;
         if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
             return Err(Error::setting("ema", decay, "must be in 0..1, as 0.999"));
         }
@@ -332,6 +343,7 @@ impl TrainConfig {
             memory: None,
             early_stop: self.early_stop,
             best_by: self.best_by,
+            max_gradient_growth: self.max_gradient_growth,
             ..Options::default()
         }
     }
@@ -377,6 +389,7 @@ mod tests {
                 groups: vec![group, Group::new("*.bias").weight_decay(0.0)],
                 clip_norm: Some(5.0),
                 ema: Some(0.99),
+                max_gradient_growth: 0.0,
                 tune: Tuning::File("kernels.json".into()),
                 recompute: Recompute::Full,
                 ..TrainConfig::default()
@@ -410,6 +423,8 @@ mod tests {
         for faulty in [
             TrainConfig { clip_norm: Some(0.0), ..good() },
             TrainConfig { clip_value: Some(f64::NAN), ..good() },
+            TrainConfig { max_gradient_growth: 0.5, ..good() },
+            TrainConfig { max_gradient_growth: f64::NAN, ..good() },
             TrainConfig { ema: Some(1.0), ..good() },
             TrainConfig { validation: Some(1.0), ..good() },
             TrainConfig { ten_crop: true, ..good() },

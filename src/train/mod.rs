@@ -4,6 +4,7 @@ mod board;
 mod config;
 mod divergence;
 mod environment;
+mod explosion;
 mod finished;
 mod fit;
 mod graphs;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::Options;
+use super::explosion::{Norms, check_gradient_growth};
 use super::graphs;
 use super::memory::Budget;
 use super::network::Network;
@@ -12,7 +13,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Plan;
 use crate::nn::Model;
-use crate::optim::{Optimizer, check_learning_rate};
+use crate::optim::{GradientNorm, Optimizer, check_learning_rate};
 use crate::session::Program;
 use crate::tensor::Tensor;
 
@@ -27,6 +28,7 @@ pub struct Trainer {
     pub(super) accumulating: HashMap<usize, Program>,
     pub(super) applying: Option<Program>,
     pub(super) recording: Option<Recording>,
+    pub(super) norms: Norms,
     pub(super) step: u64,
 }
 
@@ -53,16 +55,23 @@ impl Trainer {
         if options.micro_batch == Some(0) {
             return Err(Error::setting("micro-batch", 0, "must be 1 or more"));
         }
+        let growth = options.max_gradient_growth;
+        check_gradient_growth(growth)?;
+        let optimizer: Box<dyn Optimizer> = match growth > 0.0 && !optimizer.clips_norm() {
+            true => Box::new(GradientNorm::new(optimizer)),
+            false => Box::new(optimizer),
+        };
         let mut network = Network::new(device, model)?;
         network.evaluated = optimizer.evaluated().map(str::to_owned);
         let mut trainer = Trainer {
             network,
-            optimizer: Box::new(optimizer),
+            optimizer,
             options,
             training: HashMap::new(),
             accumulating: HashMap::new(),
             applying: None,
             recording: None,
+            norms: Norms::default(),
             step: 0,
         };
         trainer.tune()?;
