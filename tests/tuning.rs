@@ -337,4 +337,10 @@ fn the_program_tunes_exports_and_repeats_runs_with_the_same_kernels() {
     gabor(&["train", "--config", "cached/config.toml", "--out", "again", "--json"]);
     assert_eq!(bytes("again/weights.safetensors"), bytes("cached/weights.safetensors"));
     assert_eq!(bytes("again/kernels.json"), bytes("cached/kernels.json"));
+
+    // A network that is written down.
+    let lenet = ["tune", "--config", "lenet-mnist", "--batch", "1", "--quick", "--export"];
+    gabor(&[&lenet[..], &["written.json"]].concat());
+    let written = Picks::read(path.join("written.json")).unwrap();
+    assert!(written.len() > 3);
 }

@@ -6,11 +6,11 @@
 //! a loss or a norm has gone bad, the steps since the last copy are run again up to the one that failed, and the
 //! last two batches go through a [`probe`], which hands out what every layer computes.
 
-use super::Trainer;
 use super::fit::Course;
 use super::graphs::{self, GradientPlace, Names};
 use super::network::lend;
 use super::step::counter;
+use super::{Loss, Trainer};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Model;
@@ -125,6 +125,7 @@ pub(super) struct Seen {
 /// states are copies.
 pub(super) struct Probe<'a> {
     pub model: &'a Model,
+    pub loss: &'a Loss,
     pub device: &'a Device,
     pub states: &'a Session,
     pub seed: u64,
@@ -142,7 +143,7 @@ impl Probe<'_> {
     /// Errors where the device fails or the values do not fit it.
     pub fn run(&self) -> Result<Seen> {
         let batch = self.labels.shape().elements();
-        let (graph, places) = graphs::probe(self.model, batch, self.seed)?;
+        let (graph, places) = graphs::probe(self.model, self.loss, batch, self.seed)?;
         let mut session = Session::new(self.device);
         let mut program = session.load(self.device.plan(&graph)?)?;
         let mut states = vec![];
@@ -280,6 +281,7 @@ impl Trainer {
             let part = pixels[first * per_image..(first + count) * per_image].to_vec();
             let seen = Probe {
                 model: &self.network.model,
+                loss: &self.options.loss,
                 device: &self.network.device,
                 states: &self.network.session,
                 seed: self.options.seed,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Loss;
 use super::network::Evaluation;
 use crate::data::Transforms;
 use crate::graph::Recompute;
@@ -35,6 +36,8 @@ pub struct Options {
     pub early_stop: Option<u64>,
     /// What makes an epoch better than another: the test set's top-1, or its loss.
     pub best_by: Metric,
+    /// What is minimised.
+    pub loss: Loss,
     /// Gradients have exploded where their norm is more than this many times the usual one, the highest
     /// that the median of 32 steps has been. 0 never looks; nor is there a look where the optimizer
     /// [limits the norm](crate::optim::Optimizer::clips_norm).
@@ -61,6 +64,7 @@ impl Default for Options {
             weights: vec![],
             early_stop: None,
             best_by: Metric::Top1,
+            loss: Loss::default(),
             max_gradient_growth: Options::MAX_GRADIENT_GROWTH,
         }
     }

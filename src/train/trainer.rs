@@ -57,6 +57,7 @@ impl Trainer {
         }
         let growth = options.max_gradient_growth;
         check_gradient_growth(growth)?;
+        options.loss.check(model.classes()?)?;
         let optimizer: Box<dyn Optimizer> = match growth > 0.0 && !optimizer.clips_norm() {
             true => Box::new(GradientNorm::new(optimizer)),
             false => Box::new(optimizer),
@@ -83,10 +84,11 @@ impl Trainer {
     /// so that a run's kernels are known before its first step.
     fn tune(&self) -> Result<()> {
         let Options { batch, micro_batch, seed, memory, .. } = self.options;
+        let (loss, optimizer) = (&self.options.loss, self.optimizer.as_ref());
         let Network { device, model, .. } = &self.network;
         let graph = match micro_batch.filter(|&m| m < batch) {
-            Some(micro_batch) => graphs::accumulation(model, micro_batch, seed)?,
-            None => graphs::training_step(model, self.optimizer.as_ref(), batch, seed)?,
+            Some(micro_batch) => graphs::accumulation(model, loss, micro_batch, seed)?,
+            None => graphs::training_step_with(model, optimizer, loss, batch, seed)?,
         };
         // A step that does not fit is refused by `prepare`, and not after minutes.
         let plan = Plan::new(&graph, &device.target());
@@ -134,6 +136,7 @@ impl Trainer {
     /// Compiles what a step on `batch` images needs, if that has not been done.
     pub(super) fn prepare(&mut self, batch: usize) -> Result<()> {
         let (optimizer, seed) = (self.optimizer.as_ref(), self.options.seed);
+        let loss = &self.options.loss;
         // States of the programs that are there are shared by those to come.
         let programs = [&self.training, &self.accumulating].map(HashMap::values);
         let programs = programs.into_iter().flatten().chain(&self.applying);
@@ -144,12 +147,12 @@ impl Trainer {
         let recompute = self.options.recompute;
         let compile = |graph| budget.compile(device, &graph);
         let whole = |n| {
-            let step = graphs::training_step(model, optimizer, n, seed)?;
+            let step = graphs::training_step_with(model, optimizer, loss, n, seed)?;
             Ok((compile(recompute.apply(step))?, 0))
         };
         let apply = || compile(graphs::application(model, optimizer, seed)?);
         let micro = |n| {
-            let step = graphs::accumulation(model, n, seed)?;
+            let step = graphs::accumulation(model, loss, n, seed)?;
             let plan = compile(recompute.apply(step))?;
             let beside = apply()?.memory().saturating_sub(plan.state_memory());
             Ok((plan, beside))

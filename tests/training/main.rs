@@ -7,6 +7,7 @@ mod common;
 mod divergence;
 mod faults;
 mod limits;
+mod loss;
 mod transfer;
 
 use std::ops::ControlFlow;
