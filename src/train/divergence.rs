@@ -1,10 +1,10 @@
 //! What went wrong when training diverges: the layer where numbers went bad first.
 //!
 //! A step costs nothing more for it: its loss is read anyway, and so is the norm of its gradients where
-//! that is watched. Copies of all states are taken now and
-//! then ([`Snapshot`]) and looked through on the host, since a shader may do as it likes with NaN. When
-//! a loss or a norm has gone bad, the steps since the last copy are run again up to the one that failed, and the
-//! last two batches go through a [`probe`], which hands out what every layer computes.
+//! that is watched. Copies of all states are taken now and then ([`Snapshot`]) and looked through on the
+//! host, since a shader may do as it likes with NaN. When a loss or a norm has gone bad, the steps since
+//! the last copy are run again up to the one that failed, and the last two batches go through a [`probe`],
+//! which hands out what every layer computes.
 
 use super::fit::Course;
 use super::graphs::{self, GradientPlace, Names};
