@@ -80,7 +80,7 @@ mod tests {
     /// Norms around 1, within a factor of 8.
     fn noisy(count: usize) -> Vec<f32> {
         let mut stream = Stream::new(3, [0; 3]);
-        (0..count).map(|_| 2f32.powf(6.0 * stream.uniform() as f32 - 3.0)).collect()
+        (0..count).map(|_| 2f32.powf(6.0 * stream.uniform() - 3.0)).collect()
     }
 
     fn first_exploded(norms: &[f32], growth: f64) -> Option<usize> {

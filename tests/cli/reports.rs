@@ -10,7 +10,7 @@ use gabor::tolerance::Tolerance;
 const NAMES: [&str; 3] = ["<script>alert(1)<", "a&b\"'><img src=x onerror=boom()>", "plain"];
 
 /// A folder of pictures with classes of those names, each of a colour and with noise.
-fn pictures(folder: &Path) {
+pub(super) fn pictures(folder: &Path) {
     for (class, name) in NAMES.iter().enumerate() {
         let folder = folder.join("pictures").join(name);
         std::fs::create_dir_all(&folder).unwrap();

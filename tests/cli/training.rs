@@ -174,8 +174,13 @@ fn the_learning_rate_finder_suggests_a_rate_and_draws_it() {
 #[test]
 fn rare_classes_count_as_much_and_labels_are_smoothed_where_it_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
+    reports::pictures(folder.path());
+    for number in 3..10 {
+        let rare = format!("pictures/plain/{number}.png");
+        std::fs::remove_file(folder.path().join(rare)).unwrap();
+    }
     let first_loss = |out: &str, more: &[&str]| {
-        let rest = ["--model", "lenet", "--no-report", "--out", out];
+        let rest = ["--config", "config.toml", "--no-report", "--out", out];
         succeed(folder.path(), &[SHORT, &rest, more].concat());
         let lines = text(folder.path().join(out).join("metrics.jsonl"));
         let step: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
@@ -183,9 +188,8 @@ fn rare_classes_count_as_much_and_labels_are_smoothed_where_it_is_asked_for() {
         step["loss"].as_f64().unwrap()
     };
     let plain = first_loss("plain", &[]);
-    // The digits are not quite as many of each.
     let weighted = first_loss("weighted", &["--class-weights"]);
-    assert!(weighted != plain && (weighted / plain - 1.0).abs() < 0.2, "{plain} {weighted}");
+    assert!((weighted / plain - 1.0).abs() > 1e-3, "{plain} {weighted}");
     let smoothed = first_loss("smoothed", &["--label-smoothing", "0.5"]);
     assert!(smoothed != plain, "{plain} {smoothed}");
     let config = TrainConfig::read(folder.path().join("smoothed/config.toml")).unwrap();
