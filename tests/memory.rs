@@ -13,7 +13,7 @@ use gabor::nn::{
     BatchNorm2d, Conv2d, Dropout, Linear, Lrn, MaxPool2d, Model, Relu, Residual, Sequential,
 };
 use gabor::ops::case::Draw;
-use gabor::optim::Sgd;
+use gabor::optim::{Clip, GradientNorm, Sgd};
 use gabor::session::Session;
 use gabor::tensor::Tensor;
 use gabor::train::{Names, Options, Trainer, training_step};
@@ -69,7 +69,14 @@ fn the_parts_of_a_footprint_add_up() {
 /// the largest gradients only one is there at a time.
 #[test]
 fn gradients_of_parameters_die_young() {
-    for plan in plans("alexnet-2014", 4) {
+    let (input, classes) = zoo::find("alexnet-2014").unwrap().home;
+    let model = zoo::alexnet_2014(input, classes);
+    let sgd = Sgd::new(0.01).momentum(0.9);
+    // Neither their norm nor limits of their elements keep them.
+    let watched = GradientNorm::new(Clip::value(1.0, sgd.clone()));
+    let watched = training_step(&model, &watched, 4, 1).unwrap();
+    let watched = targets().map(|target| Plan::new(&watched, &target).unwrap());
+    for plan in plans("alexnet-2014", 4).chain(watched) {
         let gradients = plan.slots.iter().filter(|t| t.kind == Kind::ParameterGradient);
         let mut alive = vec![0; plan.steps.len()];
         for t in gradients.clone() {

@@ -337,4 +337,12 @@ fn the_program_tunes_exports_and_repeats_runs_with_the_same_kernels() {
     gabor(&["train", "--config", "cached/config.toml", "--out", "again", "--json"]);
     assert_eq!(bytes("again/weights.safetensors"), bytes("cached/weights.safetensors"));
     assert_eq!(bytes("again/kernels.json"), bytes("cached/kernels.json"));
+
+    // A network that is written down, for images that are not at hand.
+    let tiny = "data = \"idx:nowhere\"\nmodel = \"tiny\"\nnetwork = [{ linear = { outputs = \"classes\" } }]\n";
+    std::fs::write(path.join("tiny.toml"), tiny).unwrap();
+    let tune = ["tune", "--config", "tiny.toml", "--input", "1,4,5", "--classes", "3", "--quick"];
+    gabor(&[&tune[..], &["--batch", "2", "--export", "tiny.json"]].concat());
+    let json = text("tiny.json");
+    assert!(json.contains("f32[3, 20]") && json.contains("f32[2, 3]"), "{json}");
 }

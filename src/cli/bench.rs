@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::network::{Chosen, NetworkOf};
 use super::table::Table;
 use super::{print_json, print_line};
 use crate::bench::layers::{Figures, Options, Row, measure_layers};
 use crate::bench::{Budget, Pass, peers};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::optim::Sgd;
 use crate::train::training_step;
 use crate::tuning::{Cache, Tuning};
 use crate::zoo;
@@ -23,13 +23,16 @@ use crate::zoo;
 /// running.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gabor bench --model alexnet --batch 4 --filter conv --kernels")]
+  gabor bench --model alexnet --batch 4 --filter conv --kernels
+  gabor bench --config lenet-mnist --device cpu --quick")]
 pub(super) struct Arguments {
     /// The network, for images of the size that it was made for.
     #[arg(long, default_value = zoo::MODELS[0].name)]
     model: String,
-    /// Images a step; 64, or 4 for images larger than 64x64. With --peer-workloads, of the training
-    /// steps.
+    #[command(flatten)]
+    network: NetworkOf,
+    /// Images a step; without it the configuration's, or 64, or 4 for images larger than 64x64. With
+    /// --peer-workloads, of the training steps.
     #[arg(long)]
     batch: Option<usize>,
     /// gpu, gpu:NUMBER or gpu:NAME, which is compared with the CPU; or cpu, for the CPU alone. See
@@ -58,7 +61,7 @@ pub(super) struct Arguments {
     check: bool,
     /// Time the workloads that other frameworks are compared on, as a JSON object each, on one
     /// device (without --device the best, as in training).
-    #[arg(long, conflicts_with_all = ["model", "kernels"])]
+    #[arg(long, conflicts_with_all = ["model", "config", "kernels"])]
     peer_workloads: bool,
     /// With --peer-workloads: take some steps of this training workload from a cold start.
     #[arg(long, value_name = "WORKLOAD", requires = "peer_workloads")]
@@ -106,26 +109,24 @@ fn run_peers(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn run_layers(arguments: &Arguments) -> Result<ExitCode> {
-    let (input, classes) = zoo::find(&arguments.model)?.home;
-    let model = zoo::build(&arguments.model, input, classes)?;
-    let default_batch = if input[1] > 64 { 4 } else { 64 };
+    let chosen = arguments.network.choose(&arguments.model)?;
     let gpu = gpu(arguments.device.as_deref())?
         .map(|device| device.tuned(&arguments.tune, &Cache::user()))
         .transpose()?;
     let options = Options {
-        batch: arguments.batch.unwrap_or(default_batch),
+        batch: chosen.batch(arguments.batch),
         budget: if arguments.quick { Budget::QUICK } else { Budget::FULL },
         all_kernels: arguments.kernels,
         check: arguments.check,
         filter: arguments.filter.clone(),
     };
-    let sgd = Sgd::new(1e-3).momentum(0.9).weight_decay(5e-4);
+    let Chosen { model, optimizer, .. } = chosen;
     if let Some(device) = &gpu {
-        device.tune(&training_step(&model, &sgd, options.batch, 1)?);
+        device.tune(&training_step(&model, optimizer.as_ref(), options.batch, 1)?);
     }
     let is_live = !arguments.json && std::io::stderr().is_terminal();
     let (mut rows, mut failure) = (vec![], Ok(()));
-    measure_layers(&model, &sgd, gpu.as_ref(), &options, &mut |row| {
+    measure_layers(&model, optimizer.as_ref(), gpu.as_ref(), &options, &mut |row| {
         if arguments.json && failure.is_ok() {
             failure = print_json(&row);
         }

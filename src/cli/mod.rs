@@ -14,6 +14,7 @@ mod explain;
 mod filters;
 mod log;
 mod lr_find;
+mod network;
 mod op;
 mod predict;
 mod profile;

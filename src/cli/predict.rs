@@ -10,11 +10,12 @@ use crate::data::decode;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::train::{Finished, Weights};
+use crate::tuning::{Cache, Tuning};
 
 /// Classify images with a finished run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gabor predict runs/photos-alexnet-small-001 cat.png rocket.jpg")]
+  gabor predict runs/photos-alexnet-small-001 cat.png rocket.jpg --top 3")]
 pub(super) struct Arguments {
     /// The run's folder.
     run: PathBuf,
@@ -31,6 +32,9 @@ pub(super) struct Arguments {
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME; see `gabor devices`.
     #[arg(long, default_value = "auto")]
     device: String,
+    /// How a GPU's kernels are chosen: off, cached, quick, full, or a file of `gabor tune --export`.
+    #[arg(long, value_name = "TUNING", default_value = "cached")]
+    tune: Tuning,
     /// Print a JSON object an image.
     #[arg(long)]
     json: bool,
@@ -50,7 +54,9 @@ struct Guess<'a> {
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let device = super::eval::device(&arguments.device)?;
+    let device = device.tuned(&arguments.tune, &Cache::user())?;
     let mut finished = Finished::open_with(&arguments.run, arguments.weights, &device)?;
+    finished.network.tune(1)?;
     for path in &arguments.images {
         let picture = decode::read(path)?;
         let values = finished.prepare(&picture)?;

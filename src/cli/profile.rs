@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use super::network::NetworkOf;
 use super::print_line;
 use super::table::Table;
 use crate::bench::peak::{Effort, Peak, Rate, measure_peak};
@@ -12,7 +13,6 @@ use crate::bench::profile::{Bound, Options, Profile, Row, Sum, profile};
 use crate::bench::trace::trace;
 use crate::error::{Error, Result};
 use crate::io::write_atomic;
-use crate::optim::Sgd;
 use crate::zoo;
 
 /// Say where the time of a training step goes, and how far each op is from the device's peak.
@@ -21,12 +21,15 @@ use crate::zoo;
 /// docs/profiling.md for how to read the table.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gabor profile --model alexnet --batch 4 --device gpu --trace trace.json")]
+  gabor profile --model alexnet --batch 4 --device gpu --trace trace.json
+  gabor profile --config cifar-11pct --device cpu")]
 pub(super) struct Arguments {
     /// The network, for images of the size that it was made for.
     #[arg(long, default_value = zoo::MODELS[0].name)]
     model: String,
-    /// Images a step; 64, or 4 for images larger than 64x64.
+    #[command(flatten)]
+    network: NetworkOf,
+    /// Images a step; without it the configuration's, or 64, or 4 for images larger than 64x64.
     #[arg(long)]
     batch: Option<usize>,
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME; see `gabor devices`.
@@ -39,7 +42,7 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, default_value_t = Sort::Run)]
     sort: Sort,
     /// Measure the device's peaks only: arithmetic, and bandwidth of memory.
-    #[arg(long, conflicts_with_all = ["model", "batch", "trace"])]
+    #[arg(long, conflicts_with_all = ["model", "config", "batch", "trace"])]
     peak: bool,
     /// Measure the peaks for a shorter time, on tensors that may lie in a cache.
     #[arg(long)]
@@ -66,11 +69,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.steps == 0 {
         return Err(Error::setting("steps", 0, "must be 1 or more"));
     }
-    let (input, classes) = zoo::find(&arguments.model)?.home;
-    let model = zoo::build(&arguments.model, input, classes)?;
-    let default_batch = if input[1] > 64 { 4 } else { 64 };
-    let batch = arguments.batch.unwrap_or(default_batch);
-    model.input_type(batch)?;
+    let chosen = arguments.network.choose(&arguments.model)?;
+    let batch = chosen.batch(arguments.batch);
+    chosen.model.input_type(batch)?;
     let device = super::eval::device(&arguments.device)?;
     let peak = measure_peak(&device, if arguments.quick { &Effort::QUICK } else { &Effort::FULL })?;
     let is_quiet = arguments.json.as_deref() == Some(Path::new("-"));
@@ -81,9 +82,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         write_json(&peak, arguments.json.as_deref())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let sgd = Sgd::new(1e-3).momentum(0.9).weight_decay(5e-4);
     let options = Options { batch, steps: arguments.steps };
-    let profile = profile(&device, &model, &sgd, options, &peak)?;
+    let profile = profile(&device, &chosen.model, chosen.optimizer.as_ref(), options, &peak)?;
     if !is_quiet {
         print_profile(&profile, arguments.sort);
     }

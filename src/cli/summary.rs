@@ -1,18 +1,16 @@
 //! `gabor summary`
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::network::{Chosen, NetworkOf};
 use super::print_line;
 use super::table::{Table, bytes, short, thousands};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Footprint, Kind, Plan, Recompute};
-use crate::nn::{Model, Summary};
-use crate::optim::Sgd;
-use crate::train::{TrainConfig, training_step};
-use crate::zoo;
+use crate::nn::Summary;
+use crate::train::training_step;
 
 /// List a network's layers, shapes, parameters and arithmetic.
 ///
@@ -28,16 +26,8 @@ pub(super) struct Arguments {
     /// The network.
     #[arg(required_unless_present = "config")]
     model: Option<String>,
-    /// The network of a configuration, a file or the name of a recipe, for its data unless input and
-    /// classes are given.
-    #[arg(long, value_name = "FILE|RECIPE", conflicts_with = "model")]
-    config: Option<PathBuf>,
-    /// Channels, height and width of the images, as 3,227,227.
-    #[arg(long, value_name = "C,H,W")]
-    input: Option<String>,
-    /// The number of classes.
-    #[arg(long)]
-    classes: Option<usize>,
+    #[command(flatten)]
+    network: NetworkOf,
     /// Images at a time.
     #[arg(long, default_value_t = 1)]
     batch: usize,
@@ -52,37 +42,12 @@ pub(super) struct Arguments {
     recompute: String,
 }
 
-impl Arguments {
-    fn network(&self) -> Result<Model> {
-        let input = self.input.as_deref().map(parse_input).transpose()?;
-        let name = self.model.clone().unwrap_or_default();
-        let config = match &self.config {
-            Some(path) => TrainConfig::open(path)?,
-            None => TrainConfig { model: name, ..TrainConfig::default() },
-        };
-        let (input, classes) = match (input, self.classes, &config.network) {
-            (Some(input), Some(classes), _) => (input, classes),
-            (_, _, Some(_)) => {
-                let source = config.open_data()?;
-                let shape = source.train.shape();
-                let own = config.transforms(&source)?.output_shape(shape)?;
-                (input.unwrap_or(own), self.classes.unwrap_or(source.train.classes().len()))
-            }
-            (_, _, None) => {
-                let home = zoo::find(&config.model)?.home;
-                (input.unwrap_or(home.0), self.classes.unwrap_or(home.1))
-            }
-        };
-        config.build_model(input, classes)
-    }
-}
-
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
-    let model = arguments.network()?;
+    let chosen = arguments.network.choose(arguments.model.as_deref().unwrap_or_default())?;
+    let Chosen { model, optimizer, .. } = chosen;
     let device = super::eval::device(&arguments.device)?;
     print(&model.summary(arguments.batch)?);
-    let sgd = Sgd::new(0.01).momentum(0.9);
-    let step = training_step(&model, &sgd, arguments.batch, 0)?;
+    let step = training_step(&model, optimizer.as_ref(), arguments.batch, 0)?;
     let step = Recompute::named(&arguments.recompute)?.apply(step);
     let plan = Plan::new(&step, &device.target())?;
     print_line(&format!(
@@ -129,14 +94,6 @@ fn print_memory(footprint: &Footprint) {
         table.row([t.name.clone(), t.kind.name().to_owned(), steps, bytes(t.bytes)]);
     }
     table.print();
-}
-
-fn parse_input(text: &str) -> Result<[usize; 3]> {
-    let extents: Option<Vec<usize>> =
-        text.split(',').map(|n| n.trim().parse().ok().filter(|&n| n > 0)).collect();
-    extents
-        .and_then(|e| <[usize; 3]>::try_from(e).ok())
-        .ok_or_else(|| Error::setting("input", text, "give channels, height and width, as 3,32,32"))
 }
 
 fn print(summary: &Summary) {

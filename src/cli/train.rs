@@ -43,6 +43,9 @@ pub(super) struct Arguments {
     /// each step and epoch; filters, and histograms of weights and gradients, each epoch.
     #[arg(long)]
     tensorboard: bool,
+    /// Write no report.html, which takes another evaluation of the test set and some steps.
+    #[arg(long)]
+    no_report: bool,
     /// Print nothing but errors.
     #[arg(short, long)]
     quiet: bool,
@@ -115,9 +118,19 @@ pub(super) struct Settings {
     /// Limit each element of a gradient.
     #[arg(long, value_name = "LIMIT", allow_negative_numbers = true)]
     clip_value: Option<f64>,
+    /// End the run where the norm of all gradients is more than this many times the usual one; 0 never
+    /// does. As the configuration says, without one 1000.
+    #[arg(long, value_name = "RATIO", allow_negative_numbers = true)]
+    max_gradient_growth: Option<f64>,
     /// Keep running averages of the weights, and evaluate and save those; each step keeps this share.
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     ema: Option<f64>,
+    /// Spread this share of each label over all classes.
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    label_smoothing: Option<f64>,
+    /// Weigh the losses of images so that all classes count the same, however rare.
+    #[arg(long)]
+    class_weights: bool,
     /// Decides initial weights, order, augmentation and dropout.
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
@@ -173,6 +186,9 @@ impl Settings {
         config.clip_norm = self.clip_norm.or(config.clip_norm);
         config.clip_value = self.clip_value.or(config.clip_value);
         config.ema = self.ema.or(config.ema);
+        set(&mut config.max_gradient_growth, &self.max_gradient_growth);
+        set(&mut config.label_smoothing, &self.label_smoothing);
+        config.class_weights |= self.class_weights;
         set(&mut config.max_bad, &self.max_bad);
         config.validation = self.validation.or(config.validation);
         config.max_steps = self.max_steps.or(config.max_steps);
@@ -221,7 +237,9 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         }
     })?;
     progress.end();
-    super::report::after_training(&summary.run);
+    if !arguments.no_report {
+        super::report::after_training(&summary.run);
+    }
     super::data::report(&train.skipped());
     if arguments.json {
         print_json(&summary)?;

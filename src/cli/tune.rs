@@ -5,14 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::network::NetworkOf;
 use super::table::Table;
 use super::{print_json, print_line};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::optim::Sgd;
 use crate::train::training_step;
 use crate::tuning::{Cache, Pick, Picks, Tuning};
-use crate::zoo;
 
 /// Measure the kernels of a network's training step on a GPU, and keep the fastest.
 ///
@@ -23,16 +22,19 @@ use crate::zoo;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gabor tune --model alexnet --batch 128
+  gabor tune --config resnet18-cifar --input 3,32,32 --classes 10
   gabor tune --model lenet --quick --export lenet-kernels.json
   gabor tune --import lenet-kernels.json
   gabor train --tune lenet-kernels.json --model lenet")]
 pub(super) struct Arguments {
     /// The network, for images of the size that it was made for.
-    #[arg(long, required_unless_present = "import")]
+    #[arg(long, required_unless_present_any = ["import", "config"])]
     model: Option<String>,
-    /// Images a step: the batch that will be trained with.
-    #[arg(long, default_value_t = 64, allow_negative_numbers = true)]
-    batch: usize,
+    #[command(flatten)]
+    network: NetworkOf,
+    /// Images a step: the batch that will be trained with. Without it that of the configuration, or 64.
+    #[arg(long, allow_negative_numbers = true)]
+    batch: Option<usize>,
     /// gpu, gpu:NUMBER or gpu:NAME; see `gabor devices`.
     #[arg(long, default_value = "gpu")]
     device: String,
@@ -43,7 +45,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     import: Option<PathBuf>,
     /// Write all picks for this adapter to a file.
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
     /// Print a JSON object an operation.
     #[arg(long)]
@@ -59,11 +61,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             print_line(&format!("{} picks were added to the cache", picks.len()));
         }
     }
-    let Some(name) = &arguments.model else { return Ok(ExitCode::SUCCESS) };
-    let (input, classes) = zoo::find(name)?.home;
-    let model = zoo::build(name, input, classes)?;
-    // Which optimizer it is does not matter: each has one kernel.
-    let step = training_step(&model, &Sgd::new(0.01).momentum(0.9), arguments.batch, 0)?;
+    if arguments.model.is_none() && !arguments.network.is_given() {
+        if let Some(path) = &arguments.export {
+            let remedy = "needs a network to measure: --model or --config";
+            return Err(Error::setting("export", path.display(), remedy));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let chosen = arguments.network.choose(arguments.model.as_deref().unwrap_or_default())?;
+    let batch = arguments.batch.or(chosen.batch).unwrap_or(64);
+    let step = training_step(&chosen.model, chosen.optimizer.as_ref(), batch, 0)?;
     let device = super::eval::device(&arguments.device)?;
     if matches!(device, Device::Cpu) {
         let remedy = "there is nothing to choose on the CPU; name a GPU, as in --device gpu";

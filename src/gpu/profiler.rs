@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::GpuEngine;
 use super::program::{Command, GpuProgram};
-use super::transfer::download;
+use super::transfer::Reader;
 use crate::error::{Error, Result};
 use crate::graph::{Clock, HostSpan, Span, Timeline};
 use crate::tensor::{Tensor, TensorType};
@@ -234,7 +234,8 @@ impl Stamps {
 
     /// The timestamps in seconds since the first, once the device is done.
     async fn read(&self, engine: &GpuEngine) -> Result<Vec<f64>> {
-        let words = download(engine, &TensorType::u32([2 * self.count]), &self.resolved).await?;
+        let ty = TensorType::u32([2 * self.count]);
+        let words = Reader::default().read(engine, &ty, &self.resolved).await?;
         let period = f64::from(engine.queue().get_timestamp_period()) * 1e-9;
         let ticks =
             words.as_u32()?.chunks_exact(2).map(|w| u64::from(w[1]) << 32 | u64::from(w[0]));

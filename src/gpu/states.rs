@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::GpuEngine;
-use super::transfer::download;
+use super::transfer::Reader;
 use crate::cpu::{check_same, check_type};
 use crate::error::{Error, Result};
 use crate::graph::Initial;
@@ -14,6 +14,7 @@ use crate::tensor::{Tensor, TensorType};
 pub(crate) struct GpuStates {
     names: HashMap<String, usize>,
     states: Vec<(TensorType, wgpu::Buffer)>,
+    reader: Reader,
 }
 
 impl GpuStates {
@@ -26,7 +27,7 @@ impl GpuStates {
 
     pub(crate) async fn read(&self, engine: &GpuEngine, name: &str) -> Result<Tensor> {
         let (ty, buffer) = self.find(name)?;
-        download(engine, ty, buffer).await
+        self.reader.read(engine, ty, buffer).await
     }
 
     pub(crate) fn write(&self, engine: &GpuEngine, name: &str, tensor: &Tensor) -> Result<()> {

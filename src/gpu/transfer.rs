@@ -3,6 +3,9 @@
 //! Both ways go through a small ring of mappable buffers: the host writes into one while the device
 //! still reads another, and reads metrics from one while the device works on the next step.
 
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use super::GpuEngine;
@@ -81,18 +84,31 @@ impl Staging {
 
     /// The tensor of this type at `offset`. The buffer is mapped.
     pub(super) fn read(&self, engine: &GpuEngine, offset: u64, ty: &TensorType) -> Result<Tensor> {
-        let range = offset..offset + ty.bytes();
+        let mut words = Vec::with_capacity(ty.elements());
+        self.append(engine, offset..offset + ty.bytes(), &mut words)?;
+        tensor(ty, words)
+    }
+
+    /// Appends the words that lie in a range of bytes. The buffer is mapped.
+    fn append(&self, engine: &GpuEngine, range: Range<u64>, words: &mut Vec<u32>) -> Result<()> {
         let view = self.buffer.get_mapped_range(range).map_err(|e| engine.error(&e))?;
         // The view may be less aligned than a word.
-        let words = view.chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
-        match ty.dtype {
-            DType::F32 => Tensor::f32(ty.shape.clone(), words.map(f32::from_le_bytes).collect()),
-            DType::U32 => Tensor::u32(ty.shape.clone(), words.map(u32::from_le_bytes).collect()),
-        }
+        words.extend(view.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        Ok(())
     }
 
     pub(super) fn unmap(&self) {
         self.buffer.unmap();
+    }
+}
+
+/// The tensor of this type with these bits.
+fn tensor(ty: &TensorType, words: Vec<u32>) -> Result<Tensor> {
+    match ty.dtype {
+        DType::F32 => {
+            Tensor::f32(ty.shape.clone(), words.into_iter().map(f32::from_bits).collect())
+        }
+        DType::U32 => Tensor::u32(ty.shape.clone(), words),
     }
 }
 
@@ -107,19 +123,44 @@ pub(super) fn offsets<'a>(types: impl Iterator<Item = &'a TensorType>) -> (Vec<u
     (offsets.collect(), end)
 }
 
-/// Reads a whole buffer back, through a staging buffer of its own: for checkpoints, not for steps.
-pub(super) async fn download(
-    engine: &GpuEngine,
-    ty: &TensorType,
-    buffer: &wgpu::Buffer,
-) -> Result<Tensor> {
-    let mut staging = Staging::readback(engine, ty.bytes());
-    let mut encoder = engine.device().create_command_encoder(&Default::default());
-    encoder.copy_buffer_to_buffer(buffer, 0, &staging.buffer, 0, ty.bytes());
-    let submission = engine.submit(encoder.finish());
-    staging.map(submission);
-    staging.mapped(engine).await?;
-    let tensor = staging.read(engine, 0, ty);
-    staging.unmap();
-    tensor
+/// What whole buffers are read back through, for checkpoints and not for steps: one staging buffer, made
+/// when it is first needed, through which a large buffer comes in pieces.
+#[derive(Debug, Default)]
+pub(super) struct Reader(Mutex<Option<Staging>>);
+
+/// The largest piece in bytes.
+const PIECE: u64 = 32 << 20;
+
+impl Reader {
+    /// The tensor that `buffer` holds.
+    pub(super) async fn read(
+        &self,
+        engine: &GpuEngine,
+        ty: &TensorType,
+        buffer: &wgpu::Buffer,
+    ) -> Result<Tensor> {
+        // Whoever reads meanwhile has one of its own.
+        let kept = self.kept().take();
+        let size = ty.bytes().min(PIECE);
+        let fitting = kept.filter(|staging| staging.buffer.size() >= size);
+        let mut staging = fitting.unwrap_or_else(|| Staging::readback(engine, size));
+        let mut words = Vec::with_capacity(ty.elements());
+        while words.len() < ty.elements() {
+            let first = 4 * words.len() as u64;
+            let bytes = (ty.bytes() - first).min(staging.buffer.size());
+            let mut encoder = engine.device().create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(buffer, first, &staging.buffer, 0, bytes);
+            let submission = engine.submit(encoder.finish());
+            staging.map(submission);
+            staging.mapped(engine).await?;
+            staging.append(engine, 0..bytes, &mut words)?;
+            staging.unmap();
+        }
+        *self.kept() = Some(staging);
+        tensor(ty, words)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Staging>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use super::{Graph, Origin};
 use crate::ops::Value;
 
-/// The nodes that outputs and updates need, in the graph's order, but for two kinds that run as soon
-/// as they can, so that activations and gradients die young: gradients of parameters, and updates of
-/// states, which can run when nobody needs the old state any more.
+/// The nodes that outputs and updates need, in the graph's order, but for three kinds that run as soon
+/// as they can, so that activations and gradients die young: gradients of parameters, what is made of
+/// them that is no larger, such as their norms, and updates of states, which can run when nobody needs
+/// the old state any more.
 pub(super) fn order(graph: &Graph) -> Vec<usize> {
     let needed = needed(graph);
     let mut readers: HashMap<Value, usize> = HashMap::new();
@@ -18,13 +19,15 @@ pub(super) fn order(graph: &Graph) -> Vec<usize> {
     }
     let overwritten: HashMap<usize, Vec<Value>> = overwritten_states(graph, &needed);
     let ends_backward = ends_backward(graph);
+    let condenses = condenses(graph, &ends_backward);
 
     let mut order = Vec::with_capacity(needed.len());
     let mut done = HashSet::new();
     let mut in_order: Vec<usize> = needed.into_iter().collect();
     in_order.sort_unstable();
-    let (mut pending, in_order): (Vec<usize>, Vec<usize>) =
-        in_order.into_iter().partition(|n| overwritten.contains_key(n) || ends_backward[*n]);
+    let (mut pending, in_order): (Vec<usize>, Vec<usize>) = in_order
+        .into_iter()
+        .partition(|n| overwritten.contains_key(n) || ends_backward[*n] || condenses[*n]);
 
     let mut emit = |n: usize, done: &mut HashSet<usize>, readers: &mut HashMap<Value, usize>| {
         order.push(n);
@@ -85,6 +88,21 @@ pub(super) fn ends_backward(graph: &Graph) -> Vec<bool> {
     let read: HashSet<Value> = readers.flat_map(|node| node.inputs.iter().copied()).collect();
     let is_end = |outputs: &[Value]| !outputs.iter().any(|v| read.contains(v));
     graph.nodes().iter().map(|node| node.is_backward && is_end(&node.outputs)).collect()
+}
+
+/// For each node, whether it makes of the gradient of a parameter something that is no larger.
+fn condenses(graph: &Graph, ends_backward: &[bool]) -> Vec<bool> {
+    let bytes = |v: &Value| graph.value(*v).ty.bytes();
+    let is_gradient = |v: &Value| match graph.value(*v).origin {
+        Origin::Node { node, .. } => ends_backward[node],
+        _ => false,
+    };
+    let nodes = graph.nodes().iter().map(|node| {
+        let made: u64 = node.outputs.iter().map(bytes).sum();
+        let gradients = node.inputs.iter().filter(|&v| is_gradient(v)).map(bytes);
+        !node.is_backward && gradients.max().is_some_and(|taken| made <= taken)
+    });
+    nodes.collect()
 }
 
 /// For each node that updates states in place, those states.

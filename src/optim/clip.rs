@@ -1,11 +1,11 @@
 //! Clipping of gradients before another optimizer sees them.
 
-use super::Optimizer;
-use crate::error::{Error, Result};
+use super::{Optimizer, square_sum};
+use crate::error::Result;
 use crate::graph::Graph;
 use crate::nn::Parameter;
 use crate::ops::Value;
-use crate::ops::optim::{ClipFactor, ClipValue, ScaleBy, SquareSum};
+use crate::ops::optim::{ClipFactor, ClipValue, ScaleBy};
 
 /// Limits the gradients that `inner` works with.
 #[derive(Clone, Debug)]
@@ -46,7 +46,8 @@ impl<O: Optimizer> Optimizer for Clip<O> {
                 gradients.map(|gradient| graph.add(ClipValue { limit }, &[gradient])).collect()
             }
             Limit::Norm(max_norm) => {
-                let factor = norm_factor(graph, gradients.clone(), max_norm)?;
+                let square = square_sum(graph, gradients.clone())?;
+                let factor = graph.add_all(ClipFactor { max_norm }, &[square])?[0];
                 gradients.map(|gradient| graph.add(ScaleBy, &[gradient, factor])).collect()
             }
         };
@@ -62,21 +63,8 @@ impl<O: Optimizer> Optimizer for Clip<O> {
     fn evaluated(&self) -> Option<&str> {
         self.inner.evaluated()
     }
-}
 
-/// The factor `[1]` that brings the common norm of `gradients` to `max_norm` at most.
-fn norm_factor(
-    graph: &mut Graph,
-    gradients: impl Iterator<Item = Value>,
-    max_norm: f64,
-) -> Result<Value> {
-    let mut sum = None;
-    for gradient in gradients {
-        sum = Some(match sum {
-            None => graph.add(SquareSum { running: false }, &[gradient])?,
-            Some(sum) => graph.add(SquareSum { running: true }, &[gradient, sum])?,
-        });
+    fn clips_norm(&self) -> bool {
+        matches!(self.limit, Limit::Norm(_)) || self.inner.clips_norm()
     }
-    let sum = sum.ok_or_else(|| Error::Usage("there is no gradient to clip".into()))?;
-    Ok(graph.add_all(ClipFactor { max_norm }, &[sum])?[0])
 }

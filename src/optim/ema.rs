@@ -58,4 +58,8 @@ impl<O: Optimizer> Optimizer for Ema<O> {
     fn evaluated(&self) -> Option<&str> {
         Some(PREFIX)
     }
+
+    fn clips_norm(&self) -> bool {
+        self.inner.clips_norm()
+    }
 }

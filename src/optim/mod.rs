@@ -1,11 +1,12 @@
 //! Optimizers, which turn gradients into updates, and schedules of the learning rate.
 //!
-//! An [`Optimizer`] sees all parameters with their gradients at once. [`Clip`] and [`Ema`] wrap
-//! another one: `Ema::new(0.999, Clip::norm(5.0, Adam::new(1e-3)))`.
+//! An [`Optimizer`] sees all parameters with their gradients at once. [`Clip`], [`Ema`] and
+//! [`GradientNorm`] wrap another one: `Ema::new(0.999, Clip::norm(5.0, Adam::new(1e-3)))`.
 
 mod clip;
 mod descent;
 mod ema;
+mod gradient_norm;
 mod group;
 mod method;
 mod plateau;
@@ -14,6 +15,7 @@ mod schedule;
 pub use clip::Clip;
 pub use descent::{Adadelta, Adagrad, Adam, AdamW, Descent, Lars, Lion, RmsProp, Sgd};
 pub use ema::Ema;
+pub use gradient_norm::GradientNorm;
 pub use group::Group;
 pub use method::Method;
 pub use plateau::{Metric, Plateau, Reduction};
@@ -24,6 +26,7 @@ use crate::graph::{Graph, Initial};
 use crate::nn::Parameter;
 use crate::ops::Value;
 use crate::ops::elementwise::{Add, Fill};
+use crate::ops::optim::SquareSum;
 use crate::tensor::TensorType;
 
 /// A rule that updates parameters from their gradients.
@@ -47,6 +50,11 @@ pub trait Optimizer: std::fmt::Debug + Send + Sync {
     fn evaluated(&self) -> Option<&str> {
         None
     }
+
+    /// Whether the norm of all gradients taken together is limited, so that they cannot explode.
+    fn clips_norm(&self) -> bool {
+        false
+    }
 }
 
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
@@ -66,6 +74,10 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
     fn evaluated(&self) -> Option<&str> {
         (**self).evaluated()
     }
+
+    fn clips_norm(&self) -> bool {
+        (**self).clips_norm()
+    }
 }
 
 /// The name of the state that counts steps.
@@ -84,6 +96,22 @@ fn step(graph: &mut Graph) -> Result<Value> {
     let new = graph.add(Add, &[state, one])?;
     graph.update(state, new)?;
     Ok(new)
+}
+
+/// The sum of the squares of all `gradients`, `[1]`. They are taken from the last to the first, which is
+/// how the backward pass brings them, so that none of them has to wait for another.
+fn square_sum(
+    graph: &mut Graph,
+    gradients: impl DoubleEndedIterator<Item = Value>,
+) -> Result<Value> {
+    let mut sum = None;
+    for gradient in gradients.rev() {
+        sum = Some(match sum {
+            None => graph.add(SquareSum { running: false }, &[gradient])?,
+            Some(sum) => graph.add(SquareSum { running: true }, &[gradient, sum])?,
+        });
+    }
+    sum.ok_or_else(|| Error::Usage("there are no gradients to take the norm of".into()))
 }
 
 /// Errors unless this is a learning rate that can be stepped by.

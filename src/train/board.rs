@@ -12,7 +12,8 @@ use crate::tensor::Tensor;
 
 /// Event files of a run.
 ///
-/// Each step: `train/loss`, `train/top1`, `train/learning_rate`. Each epoch, at its last step:
+/// Each step: `train/loss`, `train/top1`, `train/learning_rate`, and `train/gradient_norm` where it is
+/// watched. Each epoch, at its last step:
 /// `test/loss`, `test/top1`, `speed/images_per_second`, the first layer's filters as a picture (feature
 /// `images`), a
 /// histogram of each parameter (`weights/NAME`) and of the loss's gradient with respect to it
@@ -68,6 +69,9 @@ impl Board {
                 self.step = step.step;
                 self.writer.scalar("train/loss", step.step, step.loss)?;
                 self.writer.scalar("train/top1", step.step, step.top1)?;
+                if let Some(norm) = step.gradient_norm {
+                    self.writer.scalar("train/gradient_norm", step.step, norm)?;
+                }
                 self.writer.scalar("train/learning_rate", step.step, step.learning_rate)
             }
             Event::Epoch(epoch) => {

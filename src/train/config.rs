@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Options, recipes};
+use super::explosion::check_gradient_growth;
+use super::loss::check_smoothing;
+use super::{Loss, Options, recipes};
 use crate::data::{self, Normalise, OpenOptions, Source, Transform, Transforms};
 use crate::error::{Error, Result};
 use crate::graph::Recompute;
@@ -67,6 +69,10 @@ pub struct TrainConfig {
     /// Limits each element of a gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_value: Option<f64>,
+    /// How many times the usual norm of the gradients counts as an explosion, which ends the run; 0 never
+    /// does. See [`Options::max_gradient_growth`].
+    #[serde(skip_serializing_if = "is_usual_growth")]
+    pub max_gradient_growth: f64,
     /// The share of the weights' running averages that each step keeps. Evaluation and the saved
     /// weights are the averages then.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +90,12 @@ pub struct TrainConfig {
     /// Whether images are drawn so that all classes come equally often.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub balance: bool,
+    /// Whether the losses of images count so that all classes weigh the same; see [`Loss::class_weights`].
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub class_weights: bool,
+    /// The share of a label that is spread over all classes; see [`Loss::label_smoothing`].
+    #[serde(skip_serializing_if = "is_default")]
+    pub label_smoothing: f64,
     /// Whether training images are changed at random, by `transforms` or in the way that suits the
     /// data.
     pub augment: bool,
@@ -120,6 +132,10 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
+fn is_usual_growth(growth: &f64) -> bool {
+    *growth == Options::MAX_GRADIENT_GROWTH
+}
+
 fn is_top1(metric: &Metric) -> bool {
     *metric == Metric::Top1
 }
@@ -151,11 +167,14 @@ impl Default for TrainConfig {
             weight_decay: 5e-4,
             clip_norm: None,
             clip_value: None,
+            max_gradient_growth: Options::MAX_GRADIENT_GROWTH,
             ema: None,
             max_bad: 0,
             image_size: None,
             validation: None,
             balance: false,
+            class_weights: false,
+            label_smoothing: 0.0,
             augment: true,
             ten_crop: false,
             tensorboard: false,
@@ -254,6 +273,8 @@ impl TrainConfig {
                 return Err(Error::setting(name, limit, "must be positive"));
             }
         }
+        check_gradient_growth(self.max_gradient_growth)?;
+        check_smoothing(self.label_smoothing)?;
         if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
             return Err(Error::setting("ema", decay, "must be in 0..1, as 0.999"));
         }
@@ -267,14 +288,41 @@ impl TrainConfig {
         self.schedule.check()
     }
 
-    /// The network, for images `[channels, height, width]` and this many classes.
+    /// The network, for images `[channels, height, width]` and this many classes; its layers are frozen
+    /// that are to be.
     ///
-    /// Errors where its name is not known, or a layer does not suit its input.
+    /// Errors where its name is not known, a layer does not suit its input, or there is none to freeze.
     pub fn build_model(&self, input: [usize; 3], classes: usize) -> Result<Model> {
-        match &self.network {
-            Some(network) => network.model(&self.model, input, classes),
-            None => zoo::build(&self.model, input, classes),
+        let model = match &self.network {
+            Some(network) => network.model(&self.model, input, classes)?,
+            None => zoo::build(&self.model, input, classes)?,
+        };
+        let model = model.freeze(self.freeze.clone());
+        match self.freeze_all_but.is_empty() {
+            true => Ok(model),
+            false => model.freeze_all_but(&self.freeze_all_but),
         }
+    }
+
+    /// The network where no data is at hand. What is not given of images and classes is what a network of
+    /// the library was made for; a network that is written down has its data opened for it.
+    ///
+    /// Errors as [`TrainConfig::build_model`], and where the data cannot be read.
+    pub fn model_for(&self, input: Option<[usize; 3]>, classes: Option<usize>) -> Result<Model> {
+        let (input, classes) = match (input, classes, &self.network) {
+            (Some(input), Some(classes), _) => (input, classes),
+            (_, _, Some(_)) => {
+                let source = self.open_data()?;
+                let shape = source.train.shape();
+                let own = self.transforms(&source)?.output_shape(shape)?;
+                (input.unwrap_or(own), classes.unwrap_or(source.train.classes().len()))
+            }
+            (_, _, None) => {
+                let home = zoo::find(&self.model)?.home;
+                (input.unwrap_or(home.0), classes.unwrap_or(home.1))
+            }
+        };
+        self.build_model(input, classes)
     }
 
     /// The data, as it is to be trained on and evaluated.
@@ -332,6 +380,8 @@ impl TrainConfig {
             memory: None,
             early_stop: self.early_stop,
             best_by: self.best_by,
+            loss: Loss { label_smoothing: self.label_smoothing, ..Loss::default() },
+            max_gradient_growth: self.max_gradient_growth,
             ..Options::default()
         }
     }
@@ -377,6 +427,9 @@ mod tests {
                 groups: vec![group, Group::new("*.bias").weight_decay(0.0)],
                 clip_norm: Some(5.0),
                 ema: Some(0.99),
+                max_gradient_growth: 0.0,
+                class_weights: true,
+                label_smoothing: 0.1,
                 tune: Tuning::File("kernels.json".into()),
                 recompute: Recompute::Full,
                 ..TrainConfig::default()
@@ -410,6 +463,9 @@ mod tests {
         for faulty in [
             TrainConfig { clip_norm: Some(0.0), ..good() },
             TrainConfig { clip_value: Some(f64::NAN), ..good() },
+            TrainConfig { max_gradient_growth: 0.5, ..good() },
+            TrainConfig { label_smoothing: 1.0, ..good() },
+            TrainConfig { max_gradient_growth: f64::NAN, ..good() },
             TrainConfig { ema: Some(1.0), ..good() },
             TrainConfig { validation: Some(1.0), ..good() },
             TrainConfig { ten_crop: true, ..good() },

@@ -1,19 +1,20 @@
 //! What went wrong when training diverges: the layer where numbers went bad first.
 //!
-//! A step costs nothing more for it: its loss is read anyway. Copies of all states are taken now and
-//! then ([`Snapshot`]) and looked through on the host, since a shader may do as it likes with NaN. When
-//! a loss has gone bad, the steps since the last copy are run again up to the one that failed, and the
-//! last two batches go through a [`probe`], which hands out what every layer computes.
+//! A step costs nothing more for it: its loss is read anyway, and so is the norm of its gradients where
+//! that is watched. Copies of all states are taken now and then ([`Snapshot`]) and looked through on the
+//! host, since a shader may do as it likes with NaN. When a loss or a norm has gone bad, the steps since
+//! the last copy are run again up to the one that failed, and the last two batches go through a [`probe`],
+//! which hands out what every layer computes.
 
-use super::Trainer;
 use super::fit::Course;
-use super::graphs::{self, Names};
+use super::graphs::{self, GradientPlace, Names};
 use super::network::lend;
 use super::step::counter;
+use super::{Loss, Trainer};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Model;
-use crate::session::Session;
+use crate::session::{Outputs, Session};
 use crate::tensor::{DType, Tensor};
 
 /// A loss above this many times that of guessing, `ln classes`, counts as exploded.
@@ -114,6 +115,8 @@ pub(super) struct Seen {
     /// Where values are NaN or infinite first; where nothing is, the first huge ones.
     pub not_finite: Option<Culprit>,
     pub huge: Option<Culprit>,
+    /// Where gradients are too large first, on the way back.
+    pub exploded: Option<Culprit>,
     /// The norm of all gradients taken together.
     pub gradient_norm: f64,
 }
@@ -122,12 +125,15 @@ pub(super) struct Seen {
 /// states are copies.
 pub(super) struct Probe<'a> {
     pub model: &'a Model,
+    pub loss: &'a Loss,
     pub device: &'a Device,
     pub states: &'a Session,
     pub seed: u64,
     pub images: &'a Tensor,
     pub labels: &'a Tensor,
     pub counter: &'a Tensor,
+    /// The norm of all gradients above which they have exploded.
+    pub limit: Option<f64>,
 }
 
 impl Probe<'_> {
@@ -137,7 +143,7 @@ impl Probe<'_> {
     /// Errors where the device fails or the values do not fit it.
     pub fn run(&self) -> Result<Seen> {
         let batch = self.labels.shape().elements();
-        let (graph, places) = graphs::probe(self.model, batch, self.seed)?;
+        let (graph, places) = graphs::probe(self.model, self.loss, batch, self.seed)?;
         let mut session = Session::new(self.device);
         let mut program = session.load(self.device.plan(&graph)?)?;
         let mut states = vec![];
@@ -156,12 +162,7 @@ impl Probe<'_> {
         let given: Vec<_> = given.into_iter().filter(|&(name, _)| has(name)).collect();
         let outputs = session.run(&mut program, &given)?;
 
-        let mut sum = 0.0;
-        for (name, tensor) in outputs.iter() {
-            if places.gradients.iter().any(|g| g.is_of_parameter && g.output == name) {
-                sum += tensor.as_f32()?.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
-            }
-        }
+        let (gradient_norm, exploded) = self.gradients(&places.gradients, &outputs)?;
         let first = |limit: f32| -> Result<Option<Culprit>> {
             let culprit = |layer: &str, part| Some(Culprit { layer: layer.to_owned(), part });
             if is_bad(self.images, limit) {
@@ -188,7 +189,32 @@ impl Probe<'_> {
             }
             Ok(None)
         };
-        Ok(Seen { not_finite: first(f32::MAX)?, huge: first(HUGE)?, gradient_norm: sum.sqrt() })
+        let (not_finite, huge) = (first(f32::MAX)?, first(HUGE)?);
+        Ok(Seen { not_finite, huge, exploded, gradient_norm })
+    }
+
+    /// The norm of all gradients of parameters, and the first layer on the way back whose own are too
+    /// large.
+    fn gradients(
+        &self,
+        gradients: &[GradientPlace],
+        outputs: &Outputs,
+    ) -> Result<(f64, Option<Culprit>)> {
+        let mut squares: Vec<(&str, f64)> = vec![];
+        for gradient in gradients.iter().filter(|gradient| gradient.is_of_parameter) {
+            let values = outputs.get(&gradient.output)?.as_f32()?;
+            let square = values.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
+            match squares.last_mut() {
+                Some((layer, sum)) if *layer == gradient.layer => *sum += square,
+                _ => squares.push((&gradient.layer, square)),
+            }
+        }
+        let norm = squares.iter().map(|(_, square)| square).sum::<f64>().sqrt();
+        // Where all together are above the limit, one of so many layers at least has this much.
+        let share = self.limit.map(|limit| limit.powi(2) / squares.len() as f64);
+        let exploded = squares.iter().find(|(_, square)| share.is_some_and(|s| *square > s));
+        let culprit = |layer: &str| Culprit { layer: layer.to_owned(), part: Part::Gradient };
+        Ok((norm, exploded.map(|(layer, _)| culprit(layer))))
     }
 }
 
@@ -248,18 +274,21 @@ impl Trainer {
         let (micro_batch, per_image) =
             (self.options.micro_batch.unwrap_or(batch), images.shape().per_sample());
         let (pixels, classes) = (images.as_f32()?, labels.as_u32()?);
-        let (mut norm, mut huge) = (0.0, None);
+        let limit = self.norms.limit(self.options.max_gradient_growth);
+        let (mut norm, mut huge, mut exploded) = (0.0, None, None);
         for first in (0..batch).step_by(micro_batch) {
             let count = micro_batch.min(batch - first);
             let part = pixels[first * per_image..(first + count) * per_image].to_vec();
             let seen = Probe {
                 model: &self.network.model,
+                loss: &self.options.loss,
                 device: &self.network.device,
                 states: &self.network.session,
                 seed: self.options.seed,
                 images: &Tensor::f32(self.network.model.input_type(count)?.shape, part)?,
                 labels: &Tensor::u32([count], classes[first..first + count].to_vec())?,
                 counter: &counter(self.options.seed, step, first)?,
+                limit,
             }
             .run()?;
             norm += seen.gradient_norm * count as f64 / batch as f64;
@@ -268,8 +297,9 @@ impl Trainer {
                 return Ok(Found { culprit, gradient_norm: norm, is_certain: true });
             }
             huge = huge.or(seen.huge);
+            exploded = exploded.or(seen.exploded);
         }
-        Ok(Found { culprit: huge, gradient_norm: norm, is_certain: false })
+        Ok(Found { culprit: huge.or(exploded), gradient_norm: norm, is_certain: false })
     }
 }
 

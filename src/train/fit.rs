@@ -20,7 +20,8 @@ impl Trainer {
     /// every step and epoch and may end the run by breaking.
     ///
     /// Errors where data or device fail, and where training diverges: a loss or a parameter is not
-    /// finite, or the loss is a thousand times that of guessing. The error names the layer whose values
+    /// finite, the loss is a thousand times that of guessing, or the gradients have
+    /// [exploded](super::Options::max_gradient_growth). The error names the layer whose values
     /// went bad first; the parameters are then those before that step.
     pub fn fit(
         &mut self,
@@ -214,7 +215,8 @@ impl Trainer {
         observe: &mut impl FnMut(&Event, &Network) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         let Some(step) = under_way.pop_front() else { return Ok(ControlFlow::Continue(())) };
-        let metrics = match finish_step(step) {
+        let finished = finish_step(step).and_then(|metrics| self.check_gradients(metrics));
+        let metrics = match finished {
             Err(Error::Diverged { step, layer, problem }) => {
                 // The device takes nothing new before these are read.
                 for later in under_way.drain(..) {

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 
+use super::Loss;
 use crate::error::Result;
 use crate::graph::{Graph, Initial, Origin};
 use crate::nn::builder::COUNTER;
 use crate::nn::{Forward, Mode, Model};
 use crate::ops::Value;
 use crate::ops::elementwise::{AddScaled, Fill};
-use crate::ops::softmax::{Softmax, SoftmaxCrossEntropy, TopK};
+use crate::ops::softmax::{Softmax, TopK};
 use crate::optim::Optimizer;
 use crate::tensor::TensorType;
 
@@ -30,7 +31,7 @@ impl Names {
     pub const LEARNING_RATE: &str = "learning_rate";
     /// Input: `[1]`, the micro-batch's share of the batch.
     pub const SHARE: &str = "share";
-    /// Output: `[1]`, the mean cross-entropy of the batch.
+    /// Output: `[1]`, the mean cross-entropy of the batch; see [`Loss`].
     pub const LOSS: &str = "loss";
     /// Output: `[1]`, how many samples of the batch have their label first.
     pub const TOP1: &str = "top1";
@@ -41,25 +42,27 @@ impl Names {
 }
 
 /// Adds inputs, network and loss, with the outputs that every graph with labels has. The losses with
-/// their weights are those that training minimises: the output `loss` first, then the auxiliary ones.
+/// their weights are those that training minimises: that of the output `loss` first, then the auxiliary
+/// ones.
 fn with_loss(
     graph: &mut Graph,
     model: &Model,
     batch: usize,
     mode: Mode,
     seed: u64,
+    loss: &Loss,
 ) -> Result<(Forward, Vec<(Value, f32)>)> {
     let images = graph.input(Names::IMAGES, model.input_type(batch)?)?;
     let labels = graph.input(Names::LABELS, TensorType::u32([batch]))?;
     let forward = model.forward(graph, images, mode, seed)?;
     let logits = forward.logits;
-    let mut losses = vec![];
-    let weights = forward.auxiliaries.iter().map(|aux| (aux.logits, aux.weight));
-    for (logits, weight) in std::iter::once((logits, 1.0)).chain(weights) {
-        let loss = graph.in_layer("loss", |g| g.add_all(SoftmaxCrossEntropy, &[logits, labels]))?;
-        losses.push((loss[0], weight));
+    let (value, minimised) = graph.in_layer("loss", |g| loss.add(g, logits, labels))?;
+    graph.output(Names::LOSS, value)?;
+    let mut losses = vec![minimised];
+    for aux in &forward.auxiliaries {
+        let (_, (value, factor)) = graph.in_layer("loss", |g| loss.add(g, aux.logits, labels))?;
+        losses.push((value, aux.weight * factor));
     }
-    graph.output(Names::LOSS, losses[0].0)?;
     let correct = graph.in_layer("top1", |g| g.add(TopK { k: 1 }, &[logits, labels]))?;
     graph.output(Names::TOP1, correct)?;
     if mode == Mode::Evaluate {
@@ -86,7 +89,7 @@ fn seeds(graph: &mut Graph, losses: &[(Value, f32)]) -> Result<Vec<(Value, Value
     losses.iter().map(&mut seed).collect()
 }
 
-/// One step on a whole batch: forward, loss, backward, update.
+/// One step on a whole batch: forward, loss, backward, update. The loss is the plain one.
 ///
 /// Errors where the network cannot be built for this batch.
 pub fn training_step(
@@ -95,8 +98,21 @@ pub fn training_step(
     batch: usize,
     seed: u64,
 ) -> Result<Graph> {
+    training_step_with(model, optimizer, &Loss::default(), batch, seed)
+}
+
+/// [`training_step`] with a loss.
+///
+/// Errors as that.
+pub fn training_step_with(
+    model: &Model,
+    optimizer: &dyn Optimizer,
+    loss: &Loss,
+    batch: usize,
+    seed: u64,
+) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Train, seed)?;
+    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Train, seed, loss)?;
     let learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
     let gradients = gradients(&mut graph, &forward, &losses)?;
     let parameters: Vec<_> = forward.parameters.into_iter().zip(gradients).collect();
@@ -108,9 +124,9 @@ pub fn training_step(
 /// added to the states `gradient.NAME`.
 ///
 /// Errors where the network cannot be built for this micro-batch.
-pub fn accumulation(model: &Model, micro_batch: usize, seed: u64) -> Result<Graph> {
+pub fn accumulation(model: &Model, loss: &Loss, micro_batch: usize, seed: u64) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, losses) = with_loss(&mut graph, model, micro_batch, Mode::Train, seed)?;
+    let (forward, losses) = with_loss(&mut graph, model, micro_batch, Mode::Train, seed, loss)?;
     let share = graph.input(Names::SHARE, TensorType::f32([1]))?;
     let gradients = gradients(&mut graph, &forward, &losses)?;
     for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
@@ -141,9 +157,14 @@ pub(super) struct GradientPlace {
 /// and backward, as outputs.
 ///
 /// Errors where the network cannot be built for this micro-batch.
-pub(super) fn probe(model: &Model, batch: usize, seed: u64) -> Result<(Graph, Places)> {
+pub(super) fn probe(
+    model: &Model,
+    loss: &Loss,
+    batch: usize,
+    seed: u64,
+) -> Result<(Graph, Places)> {
     let mut graph = Graph::new();
-    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Train, seed)?;
+    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Train, seed, loss)?;
     let mut named: HashMap<Value, String> = HashMap::new();
     let mut name = |graph: &mut Graph, value: Value| -> Result<String> {
         if let Some(name) = named.get(&value) {
@@ -217,7 +238,7 @@ fn gradient_state(graph: &mut Graph, name: &str, parameter: Value) -> Result<Val
 /// Errors where the network cannot be built for this batch.
 pub fn evaluation(model: &Model, batch: usize) -> Result<Graph> {
     let mut graph = Graph::new();
-    with_loss(&mut graph, model, batch, Mode::Evaluate, 0)?;
+    with_loss(&mut graph, model, batch, Mode::Evaluate, 0, &Loss::default())?;
     Ok(graph)
 }
 
@@ -227,7 +248,8 @@ pub fn evaluation(model: &Model, batch: usize) -> Result<Graph> {
 /// Errors where the network cannot be built for this batch.
 pub(super) fn loss_gradients(model: &Model, batch: usize) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Evaluate, 0)?;
+    let (forward, losses) =
+        with_loss(&mut graph, model, batch, Mode::Evaluate, 0, &Loss::default())?;
     let gradients = gradients(&mut graph, &forward, &losses)?;
     for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
         graph.output(format!("gradient.{}", parameter.name), gradient)?;

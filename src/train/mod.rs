@@ -4,9 +4,11 @@ mod board;
 mod config;
 mod divergence;
 mod environment;
+mod explosion;
 mod finished;
 mod fit;
 mod graphs;
+mod loss;
 mod lr_find;
 mod memory;
 mod network;
@@ -24,7 +26,10 @@ pub use board::Board;
 pub use config::TrainConfig;
 pub use environment::Environment;
 pub use finished::{Finished, Weights};
-pub use graphs::{Names, accumulation, application, evaluation, prediction, training_step};
+pub use graphs::{
+    Names, accumulation, application, evaluation, prediction, training_step, training_step_with,
+};
+pub use loss::Loss;
 pub use lr_find::{LrFound, LrPoint, LrRange};
 pub use network::{Evaluation, Network};
 pub use options::{Best, EpochMetrics, Event, Options, Report, StepMetrics};

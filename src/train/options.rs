@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Loss;
 use super::network::Evaluation;
 use crate::data::Transforms;
 use crate::graph::Recompute;
@@ -35,6 +36,17 @@ pub struct Options {
     pub early_stop: Option<u64>,
     /// What makes an epoch better than another: the test set's top-1, or its loss.
     pub best_by: Metric,
+    /// What is minimised.
+    pub loss: Loss,
+    /// Gradients have exploded where their norm is more than this many times the usual one, the highest
+    /// that the median of 32 steps has been. 0 never looks; nor is there a look where the optimizer
+    /// [limits the norm](crate::optim::Optimizer::clips_norm).
+    pub max_gradient_growth: f64,
+}
+
+impl Options {
+    /// The usual [`Options::max_gradient_growth`].
+    pub const MAX_GRADIENT_GROWTH: f64 = 1000.0;
 }
 
 impl Default for Options {
@@ -52,6 +64,8 @@ impl Default for Options {
             weights: vec![],
             early_stop: None,
             best_by: Metric::Top1,
+            loss: Loss::default(),
+            max_gradient_growth: Options::MAX_GRADIENT_GROWTH,
         }
     }
 }
@@ -71,6 +85,9 @@ pub struct StepMetrics {
     pub learning_rate: f32,
     /// Images in the batch.
     pub images: usize,
+    /// The norm of all gradients taken together, where [`Options::max_gradient_growth`] has it watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient_norm: Option<f32>,
 }
 
 /// One epoch of training.

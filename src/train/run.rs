@@ -5,7 +5,7 @@
 //! | `config.toml` | the configuration; `gabor train --config` repeats the run | at the start |
 //! | `environment.json` | the program's version, the device with its driver, the machine | at the start |
 //! | `kernels.json` | the picks that decide a GPU's kernels, where there are any | at the start |
-//! | `metrics.jsonl` | a line a step: `step`, `epoch`, `loss`, `top1`, `learning_rate`, `images` | as it goes |
+//! | `metrics.jsonl` | a line a step: [`StepMetrics`] | as it goes |
 //! | `epochs.jsonl` | a line an epoch: [`EpochMetrics`], with seconds and images a second | as it goes |
 //! | `tensorboard/` | event files for TensorBoard, where they are asked for; see [`Board`] | as it goes |
 //! | `weights.safetensors` | the parameters, with what is needed to use them | after each epoch |

@@ -29,14 +29,16 @@ impl Setup {
         let transforms = config.transforms(&source)?;
         let classes = source.train.classes().len();
         let input = transforms.output_shape(source.train.shape())?;
-        let mut model = config.build_model(input, classes)?.freeze(config.freeze.clone());
-        if !config.freeze_all_but.is_empty() {
-            model = model.freeze_all_but(&config.freeze_all_but)?;
-        }
+        let model = config.build_model(input, classes)?;
         let mut options = config.options();
-        if config.balance {
+        if config.balance || config.class_weights {
             let labels = data::split::labels(&*source.train)?;
-            options.weights = data::split::balanced(&labels, classes);
+            if config.balance {
+                options.weights = data::split::balanced(&labels, classes);
+            }
+            if config.class_weights {
+                options.loss.class_weights = data::split::class_weights(&labels, classes);
+            }
         }
         options.transforms = Some(transforms.clone());
         let device = match config.device.as_str() {

@@ -5,6 +5,7 @@ use super::graphs::Names;
 use super::network::check_labels;
 use super::{StepMetrics, Trainer};
 use crate::error::{Error, Result};
+use crate::optim::GradientNorm;
 use crate::session::{Pending, Program, Session};
 use crate::tensor::Tensor;
 
@@ -65,6 +66,7 @@ impl Trainer {
             top1: f32::NAN,
             learning_rate,
             images: batch,
+            gradient_norm: None,
         };
         if let Some(program) = self.training.get_mut(&batch) {
             let counter = counter(self.options.seed, self.step, 0)?;
@@ -77,10 +79,12 @@ impl Trainer {
             let pending = start(&mut self.network.session, program, &inputs)?;
             return Ok(StepUnderWay { pending, metrics, classes });
         }
-        let outputs = self.accumulate(images, labels)?;
+        let mut outputs = self.accumulate(images, labels)?;
         let program = self.applying.as_mut();
         let program = program.ok_or_else(|| Error::Usage("no program applies gradients".into()))?;
-        start(&mut self.network.session, program, &[(Names::LEARNING_RATE, &rate)])?.wait()?;
+        let inputs = [(Names::LEARNING_RATE, &rate)];
+        let applied = start(&mut self.network.session, program, &inputs)?.wait()?;
+        outputs.extend(applied.iter().map(|(name, tensor)| (name.to_owned(), tensor.clone())));
         Ok(StepUnderWay { pending: Pending::ready(outputs), metrics, classes })
     }
 
@@ -140,6 +144,9 @@ pub(super) fn finish_step(step: StepUnderWay) -> Result<StepMetrics> {
     let outputs = step.pending.wait()?;
     metrics.loss = outputs.scalar(Names::LOSS)?;
     metrics.top1 = outputs.scalar(Names::TOP1)? / metrics.images as f32;
+    if outputs.iter().any(|(name, _)| name == GradientNorm::SQUARE) {
+        metrics.gradient_norm = Some(outputs.scalar(GradientNorm::SQUARE)?.sqrt());
+    }
     if !is_lost(metrics.loss, step.classes) {
         return Ok(metrics);
     }

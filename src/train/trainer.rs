@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::Options;
+use super::explosion::{Norms, check_gradient_growth};
 use super::graphs;
 use super::memory::Budget;
 use super::network::Network;
@@ -12,7 +13,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Plan;
 use crate::nn::Model;
-use crate::optim::{Optimizer, check_learning_rate};
+use crate::optim::{GradientNorm, Optimizer, check_learning_rate};
 use crate::session::Program;
 use crate::tensor::Tensor;
 
@@ -27,6 +28,7 @@ pub struct Trainer {
     pub(super) accumulating: HashMap<usize, Program>,
     pub(super) applying: Option<Program>,
     pub(super) recording: Option<Recording>,
+    pub(super) norms: Norms,
     pub(super) step: u64,
 }
 
@@ -53,16 +55,24 @@ impl Trainer {
         if options.micro_batch == Some(0) {
             return Err(Error::setting("micro-batch", 0, "must be 1 or more"));
         }
+        let growth = options.max_gradient_growth;
+        check_gradient_growth(growth)?;
+        options.loss.check(model.classes()?)?;
+        let optimizer: Box<dyn Optimizer> = match growth > 0.0 && !optimizer.clips_norm() {
+            true => Box::new(GradientNorm::new(optimizer)),
+            false => Box::new(optimizer),
+        };
         let mut network = Network::new(device, model)?;
         network.evaluated = optimizer.evaluated().map(str::to_owned);
         let mut trainer = Trainer {
             network,
-            optimizer: Box::new(optimizer),
+            optimizer,
             options,
             training: HashMap::new(),
             accumulating: HashMap::new(),
             applying: None,
             recording: None,
+            norms: Norms::default(),
             step: 0,
         };
         trainer.tune()?;
@@ -74,10 +84,11 @@ impl Trainer {
     /// so that a run's kernels are known before its first step.
     fn tune(&self) -> Result<()> {
         let Options { batch, micro_batch, seed, memory, .. } = self.options;
+        let (loss, optimizer) = (&self.options.loss, self.optimizer.as_ref());
         let Network { device, model, .. } = &self.network;
         let graph = match micro_batch.filter(|&m| m < batch) {
-            Some(micro_batch) => graphs::accumulation(model, micro_batch, seed)?,
-            None => graphs::training_step(model, self.optimizer.as_ref(), batch, seed)?,
+            Some(micro_batch) => graphs::accumulation(model, loss, micro_batch, seed)?,
+            None => graphs::training_step_with(model, optimizer, loss, batch, seed)?,
         };
         // A step that does not fit is refused by `prepare`, and not after minutes.
         let plan = Plan::new(&graph, &device.target());
@@ -125,6 +136,7 @@ impl Trainer {
     /// Compiles what a step on `batch` images needs, if that has not been done.
     pub(super) fn prepare(&mut self, batch: usize) -> Result<()> {
         let (optimizer, seed) = (self.optimizer.as_ref(), self.options.seed);
+        let loss = &self.options.loss;
         // States of the programs that are there are shared by those to come.
         let programs = [&self.training, &self.accumulating].map(HashMap::values);
         let programs = programs.into_iter().flatten().chain(&self.applying);
@@ -135,12 +147,12 @@ impl Trainer {
         let recompute = self.options.recompute;
         let compile = |graph| budget.compile(device, &graph);
         let whole = |n| {
-            let step = graphs::training_step(model, optimizer, n, seed)?;
+            let step = graphs::training_step_with(model, optimizer, loss, n, seed)?;
             Ok((compile(recompute.apply(step))?, 0))
         };
         let apply = || compile(graphs::application(model, optimizer, seed)?);
         let micro = |n| {
-            let step = graphs::accumulation(model, n, seed)?;
+            let step = graphs::accumulation(model, loss, n, seed)?;
             let plan = compile(recompute.apply(step))?;
             let beside = apply()?.memory().saturating_sub(plan.state_memory());
             Ok((plan, beside))

@@ -3,9 +3,13 @@
 #![cfg(feature = "cli")]
 
 mod browser;
+#[cfg(feature = "gpu")]
+#[path = "../common/mod.rs"]
+mod common;
 mod data;
 mod faults;
 mod inside;
+mod networks;
 mod reports;
 mod training;
 

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use super::*;
+#[cfg(feature = "gpu")]
+use gabor::tolerance::Tolerance;
 
 /// Names that would break a page that takes them as they are.
 const NAMES: [&str; 3] = ["<script>alert(1)<", "a&b\"'><img src=x onerror=boom()>", "plain"];
 
 /// A folder of pictures with classes of those names, each of a colour and with noise.
-fn pictures(folder: &Path) {
+pub(super) fn pictures(folder: &Path) {
     for (class, name) in NAMES.iter().enumerate() {
         let folder = folder.join("pictures").join(name);
         std::fs::create_dir_all(&folder).unwrap();
@@ -103,6 +105,47 @@ fn event_files_and_logs_hold_every_step_and_epoch() {
     for tag in ["filters/conv1.weight", "weights/fc3.bias", "gradients/conv1.weight"] {
         assert_eq!(count(tag), 1, "{tag}");
     }
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn a_gpu_writes_the_page_and_the_event_files_too() {
+    if common::gpu().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let train = ["train", "--device", "gpu", "--tune", "off", "--model", "lenet", "--batch", "8"];
+    let rest = ["--max-steps", "2", "--out", "run", "--tensorboard", "-q"];
+    succeed(folder.path(), &[&train[..], &rest].concat());
+    let page = text(folder.path().join("run/report.html"));
+    let environment: Value =
+        serde_json::from_str(&text(folder.path().join("run/environment.json"))).unwrap();
+    let driver = environment["driver"].as_str().unwrap_or_else(|| panic!("{environment}"));
+    let times = &page[page.find("id=\"times\"").unwrap()..];
+    assert!(page.contains(driver) && times.contains("conv2"), "{driver}");
+    let entries = std::fs::read_dir(folder.path().join("run/tensorboard")).unwrap();
+    let bytes = std::fs::read(entries.map(|entry| entry.unwrap().path()).next().unwrap()).unwrap();
+    let count = |tag: &str| bytes.windows(tag.len()).filter(|w| *w == tag.as_bytes()).count();
+    for (tag, times) in [("train/gradient_norm", 2), ("gradients/conv1.weight", 1)] {
+        assert_eq!(count(tag), times, "{tag}");
+    }
+
+    let picture = image::GrayImage::from_fn(28, 28, |x, y| image::Luma([(8 * x + y) as u8]));
+    picture.save(folder.path().join("picture.png")).unwrap();
+    let predict = ["predict", "run", "picture.png", "--top", "10", "--json", "--device"];
+    let probabilities = |device: &[&str]| {
+        let stdout = succeed(folder.path(), &[&predict[..], device].concat());
+        let value: Value = serde_json::from_str(&stdout).unwrap();
+        let classes = value["classes"].as_array().unwrap().clone();
+        let number = |c: &Value| (c["class"].to_string(), c["probability"].as_f64().unwrap());
+        let mut all: Vec<_> = classes.iter().map(number).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.into_iter().map(|(_, probability)| probability).collect::<Vec<_>>()
+    };
+    let on_cpu = probabilities(&["cpu"]);
+    let tolerance = Tolerance::single(256 * 120);
+    tolerance.check(probabilities(&["gpu", "--tune", "off"]), &on_cpu).unwrap();
+    fail(folder.path(), &["predict", "run", "picture.png", "--tune", "quik"], &["tuning `quik`"]);
 }
 
 #[test]

@@ -44,10 +44,10 @@ fn a_run_that_diverges_names_layer_and_checkpoint_in_one_line() {
 #[test]
 fn weights_are_transferred_to_other_classes_and_frozen_layers_stay() {
     let folder = tempfile::tempdir().unwrap();
-    // Two classes of ten, so that the head has another shape.
+    // Two and three classes of ten, so that the head has another shape.
     for split in ["train", "val"] {
-        for class in [3, 8] {
-            let path = folder.path().join(format!("two/{split}/{class}"));
+        for (set, class) in [("two", 3), ("two", 8), ("three", 1), ("three", 3), ("three", 8)] {
+            let path = folder.path().join(format!("{set}/{split}/{class}"));
             std::fs::create_dir_all(&path).unwrap();
             let source = gabor::data::open("digits").unwrap();
             let mut pixels = vec![0; 28 * 28];
@@ -101,6 +101,46 @@ fn weights_are_transferred_to_other_classes_and_frozen_layers_stay() {
     succeed(folder.path(), &again);
     let bytes = |run: &str| std::fs::read(folder.path().join(run).join("weights.safetensors"));
     assert!(bytes("second").unwrap() == bytes("again").unwrap());
+
+    // The same from a run's folder.
+    let rest = ["--data", "folder:three", "--init", "first", "--freeze-all-but", "fc3"];
+    let stdout = succeed(folder.path(), &[&train[..], &rest, &["--out", "third"]].concat());
+    assert!(stdout.contains("afresh: fc3.weight, fc3.bias"), "{stdout}");
+    let third = safetensors::load(folder.path().join("third/weights.safetensors")).unwrap();
+    for (name, tensor) in third.tensors() {
+        let is_head = name.starts_with("fc3.");
+        let source = &first.tensors()[name];
+        assert_eq!(source.bytes() == tensor.bytes(), !is_head, "{name}");
+        assert_eq!(source.shape() == tensor.shape(), !is_head, "{name}");
+    }
+}
+
+#[test]
+fn a_head_that_fits_is_kept_or_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished().join("run");
+    let weights = |run: &Path| safetensors::load(run.join("weights.safetensors")).unwrap();
+    let train = |out: &str, more: &[&str]| {
+        // Steps that change nothing, so that the file holds what the run started from.
+        let rest = ["--model", "lenet", "--seed", "5", "--lr", "1e-45", "--no-report"];
+        succeed(folder.path(), &[SHORT, &rest, &["--out", out], more].concat());
+        weights(&folder.path().join(out))
+    };
+    let init = ["--init", run.to_str().unwrap()];
+    let source = weights(&run);
+    let fresh = train("fresh", &[]);
+    let kept = train("kept", &init);
+    let replaced = train("replaced", &[&init[..], &["--replace-head"]].concat());
+    for (name, tensor) in source.tensors() {
+        let [fresh, kept, replaced] = [&fresh, &kept, &replaced].map(|f| f.tensors()[name].bytes());
+        assert!(kept == tensor.bytes(), "{name} was not taken over");
+        let expected = if name.starts_with("fc3.") { fresh } else { tensor.bytes() };
+        assert!(replaced == expected, "{name} with another head");
+        assert!(name.ends_with(".bias") || fresh != tensor.bytes(), "{name} starts the same");
+    }
+    assert!(!folder.path().join("kept/report.html").exists());
+    let arguments = [SHORT, &["--replace-head", "--out", "none"]].concat();
+    fail(folder.path(), &arguments, &["replace-head", "--init"]);
 }
 
 #[test]
@@ -129,4 +169,33 @@ fn the_learning_rate_finder_suggests_a_rate_and_draws_it() {
     }));
     fail(folder.path(), &["lr-find", "--from", "1", "--to", "0.1"], &["from = 1"]);
     fail(folder.path(), &["lr-find", "--steps", "3"], &["steps = 3"]);
+}
+
+#[test]
+fn rare_classes_count_as_much_and_labels_are_smoothed_where_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    reports::pictures(folder.path());
+    for number in 3..10 {
+        let rare = format!("pictures/plain/{number}.png");
+        std::fs::remove_file(folder.path().join(rare)).unwrap();
+    }
+    let first_loss = |out: &str, more: &[&str]| {
+        let rest = ["--config", "config.toml", "--no-report", "--out", out];
+        succeed(folder.path(), &[SHORT, &rest, more].concat());
+        let lines = text(folder.path().join(out).join("metrics.jsonl"));
+        let step: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+        assert!(step["gradient_norm"].as_f64().is_some_and(|norm| norm > 0.0), "{step}");
+        step["loss"].as_f64().unwrap()
+    };
+    let plain = first_loss("plain", &[]);
+    let weighted = first_loss("weighted", &["--class-weights"]);
+    assert!((weighted / plain - 1.0).abs() > 1e-3, "{plain} {weighted}");
+    let smoothed = first_loss("smoothed", &["--label-smoothing", "0.5"]);
+    assert!(smoothed != plain, "{plain} {smoothed}");
+    let config = TrainConfig::read(folder.path().join("smoothed/config.toml")).unwrap();
+    assert_eq!((config.label_smoothing, config.class_weights), (0.5, false));
+    let refused = [SHORT, &["--out", "none", "--label-smoothing", "1.5"]].concat();
+    fail(folder.path(), &refused, &["label-smoothing = 1.5"]);
+    let refused = [SHORT, &["--out", "none", "--max-gradient-growth", "0.5"]].concat();
+    fail(folder.path(), &refused, &["max-gradient-growth = 0.5", "1000"]);
 }

@@ -96,3 +96,90 @@ fn finite_weights_whose_products_overflow_name_the_layer_that_overflows() {
         }
     }
 }
+
+/// What is multiplied into the weights and the bias before a ReLU, and taken out of the weights behind
+/// it, changes no output of the network, but the gradients of the former.
+fn unbalance(trainer: &mut Trainer, factor: f32) {
+    let scaled = parameters(trainer).into_iter().map(|(name, tensor)| {
+        let factor = match name.as_str() {
+            "fc1.weight" | "fc1.bias" => 1.0 / factor,
+            "fc2.weight" => factor,
+            _ => 1.0,
+        };
+        let values = tensor.as_f32().unwrap().iter().map(|x| x * factor).collect();
+        (name, Tensor::f32(tensor.shape().clone(), values).unwrap())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("unbalanced.safetensors");
+    gabor::io::safetensors::save(&path, scaled.collect::<Vec<_>>(), &Default::default()).unwrap();
+    trainer.network_mut().load(&path).unwrap();
+}
+
+#[test]
+fn gradients_that_explode_stop_a_run_whose_loss_is_as_ever() {
+    let source = small_source(24, 7);
+    for device in devices() {
+        for micro_batch in [None, Some(3)] {
+            let options = Options { micro_batch, ..Options::default() };
+            let new = |options: &Options| trainer(&device, 1e-16, options.clone());
+            let mut watched = new(&options);
+            let (steps, _) = fit(&mut watched, &source, 2);
+            unbalance(&mut watched, 1e5);
+            let before = parameters(&watched);
+            let (step, layer, message) = diverge(&mut watched, &source);
+            assert_eq!((step, layer.as_deref()), (13, Some("fc1")), "{message}");
+            for words in ["exploded", "1000 times", "--max-gradient-growth", "on the way back"] {
+                assert!(message.contains(words), "{message}");
+            }
+            assert!(watched.steps() == 12 && before == parameters(&watched), "the step was taken");
+
+            // Nobody looks: the loss tells nothing.
+            let mut blind = new(&Options { max_gradient_growth: 0.0, ..options.clone() });
+            let (unwatched, report) = fit(&mut blind, &source, 2);
+            assert!(unwatched.iter().all(|step| step.gradient_norm.is_none()));
+            let same = |a: &StepMetrics, b: &StepMetrics| {
+                a.gradient_norm.is_some() && *b == StepMetrics { gradient_norm: None, ..*a }
+            };
+            assert!(steps.iter().zip(&unwatched).all(|(a, b)| same(a, b)), "{steps:?}");
+            unbalance(&mut blind, 1e5);
+            let (_, later) = fit(&mut blind, &source, 1);
+            assert!((later.test.loss / report.test.loss - 1.0).abs() < 1e-3, "{later:?}");
+
+            // Nor is there a look where the norm is limited, nor an explosion that is allowed for.
+            let clipped = Clip::norm(1e9, sgd(1e-16));
+            let clipped = Trainer::new(&device, small(0.0), clipped, options.clone()).unwrap();
+            let patient = new(&Options { max_gradient_growth: 1e7, ..options.clone() });
+            for mut trainer in [clipped, patient] {
+                fit(&mut trainer, &source, 2);
+                unbalance(&mut trainer, 1e5);
+                fit(&mut trainer, &source, 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_norm_of_the_gradients_is_that_of_the_first_velocities() {
+    let (images, labels) = small_batch(1, 8);
+    let mut norms = vec![];
+    for device in devices() {
+        for micro_batch in [None, Some(3)] {
+            let options = Options { batch: 8, micro_batch, seed: 3, ..Options::default() };
+            let optimizer = Sgd::new(0.1).momentum(0.9);
+            let mut trainer = Trainer::new(&device, small(0.0), optimizer, options).unwrap();
+            let norm = trainer.train_batch(&images, &labels, 0.1).unwrap().gradient_norm.unwrap();
+            let names = trainer.network().model().trainable_names().unwrap();
+            let velocity = |name| trainer.network().state(&format!("velocity.{name}")).unwrap();
+            let square = |tensor: Tensor| {
+                tensor.as_f32().unwrap().iter().map(|&x| f64::from(x).powi(2)).sum::<f64>()
+            };
+            let expected = names.into_iter().map(velocity).map(square).sum::<f64>().sqrt();
+            Tolerance::single(1 << 12).check([f64::from(norm)], &[expected]).unwrap();
+            norms.push(f64::from(norm));
+        }
+    }
+    Tolerance::single(8 * 12 * 11)
+        .times(8.0)
+        .check(norms.clone(), &vec![norms[0]; norms.len()])
+        .unwrap();
+}

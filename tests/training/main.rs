@@ -7,6 +7,7 @@ mod common;
 mod divergence;
 mod faults;
 mod limits;
+mod loss;
 mod transfer;
 
 use std::ops::ControlFlow;
@@ -18,7 +19,7 @@ use gabor::error::Error;
 use gabor::gpu::{GpuEngine, GpuOptions};
 use gabor::nn::{Conv2d, Dropout, Init, Linear, Lrn, MaxPool2d, Model, Relu};
 use gabor::ops::case::Draw;
-use gabor::optim::Sgd;
+use gabor::optim::{Clip, Sgd};
 use gabor::tensor::Tensor;
 use gabor::tolerance::Tolerance;
 use gabor::train::{Event, Network, Options, Report, StepMetrics, Trainer};
@@ -255,26 +256,30 @@ fn nothing_is_created_after_the_first_step() {
     }
     assert!(counts[1].buffers > 0 && counts[1].bind_groups > 0 && counts[1].pipelines > 0);
 
-    // Through the loop over epochs, whose last batches are smaller; the first epoch's evaluation
-    // brings programs of its own.
+    // Through the loop over epochs, whose last batches are smaller. The copies of the states that are
+    // taken between epochs go through one buffer; the first evaluation brings programs of its own.
     let source = small_source(20, 7);
     let mut trainer = Trainer::new(&device, small(0.5), sgd(0.01), options).unwrap();
     let mut seen = vec![];
-    let report = trainer.fit(&source, 3, |event| {
-        if let Event::Step(step) = event {
-            seen.push((step.epoch, step.step, engine.counters()));
+    let report = trainer.fit(&source, 5, |event| {
+        match event {
+            Event::Step(step) => seen.push((format!("step {}", step.step), engine.counters())),
+            Event::Epoch(epoch) => {
+                seen.push((format!("epoch {}", epoch.epoch), engine.counters()));
+            }
         }
         ControlFlow::Continue(())
     });
     report.unwrap();
-    assert_eq!(seen.len(), 3 * 4);
-    // Between epochs the states are copied to the host, through buffers that come and go.
-    for epoch in 1..=3 {
-        let seen: Vec<_> = seen.iter().filter(|(e, ..)| *e == epoch).collect();
-        for (_, step, counters) in &seen[1..] {
-            assert_eq!(still(counters), still(&seen[1].2), "step {step}: {counters:?}");
-        }
+    assert_eq!(seen.len(), 5 * (4 + 1));
+    let (first, later) = seen.split_at(5);
+    for (event, counters) in &first[1..4] {
+        assert_eq!(still(counters), still(&first[1].1), "{event}: {counters:?}");
     }
+    for (event, counters) in later {
+        assert_eq!(still(counters), still(&first[4].1), "{event}: {counters:?}");
+    }
+    assert!(first[4].1.buffers > first[3].1.buffers, "the evaluation's are counted too");
 }
 
 #[test]
