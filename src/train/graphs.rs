@@ -12,7 +12,7 @@ use crate::nn::builder::COUNTER;
 use crate::nn::{Forward, Mode, Model};
 use crate::ops::Value;
 use crate::ops::elementwise::{AddScaled, Fill};
-use crate::ops::softmax::{Softmax, SoftmaxCrossEntropy, TopK};
+use crate::ops::softmax::{Softmax, SoftmaxCrossEntropy, SoftmaxCrossEntropyStep, TopK};
 use crate::optim::Optimizer;
 use crate::tensor::TensorType;
 
@@ -40,50 +40,48 @@ impl Names {
     pub const PROBABILITIES: &str = "probabilities";
 }
 
-/// Adds inputs, network and loss, with the outputs that every graph with labels has. The losses with
-/// their weights are those that training minimises: the output `loss` first, then the auxiliary ones.
+/// Adds the inputs and the network, and returns it with the labels.
+fn with_inputs(
+    graph: &mut Graph,
+    model: &Model,
+    batch: usize,
+    mode: Mode,
+    seed: u64,
+) -> Result<(Forward, Value)> {
+    let images = graph.input(Names::IMAGES, model.input_type(batch)?)?;
+    let labels = graph.input(Names::LABELS, TensorType::u32([batch]))?;
+    Ok((model.forward(graph, images, mode, seed)?, labels))
+}
+
+/// Adds inputs, network and losses, with the outputs `loss` and `top1`. What training minimises is the
+/// loss plus the auxiliary ones with their weights; returned are the logits of each with the gradients
+/// that arrive there.
 fn with_loss(
     graph: &mut Graph,
     model: &Model,
     batch: usize,
     mode: Mode,
     seed: u64,
-) -> Result<(Forward, Vec<(Value, f32)>)> {
-    let images = graph.input(Names::IMAGES, model.input_type(batch)?)?;
-    let labels = graph.input(Names::LABELS, TensorType::u32([batch]))?;
-    let forward = model.forward(graph, images, mode, seed)?;
-    let logits = forward.logits;
-    let mut losses = vec![];
-    let weights = forward.auxiliaries.iter().map(|aux| (aux.logits, aux.weight));
-    for (logits, weight) in std::iter::once((logits, 1.0)).chain(weights) {
-        let loss = graph.in_layer("loss", |g| g.add_all(SoftmaxCrossEntropy, &[logits, labels]))?;
-        losses.push((loss[0], weight));
+) -> Result<(Forward, Vec<(Value, Value)>)> {
+    let (forward, labels) = with_inputs(graph, model, batch, mode, seed)?;
+    let auxiliaries = forward.auxiliaries.iter().map(|aux| (aux.logits, aux.weight));
+    let mut seeds = vec![];
+    for (logits, weight) in std::iter::once((forward.logits, 1.0)).chain(auxiliaries) {
+        let op = SoftmaxCrossEntropyStep { weight, k: 1 };
+        let outputs = graph.in_layer("loss", |g| g.add_all(op, &[logits, labels]))?;
+        if seeds.is_empty() {
+            graph.output(Names::LOSS, outputs[0])?;
+            graph.output(Names::TOP1, outputs[1])?;
+        }
+        seeds.push((logits, outputs[2]));
     }
-    graph.output(Names::LOSS, losses[0].0)?;
-    let correct = graph.in_layer("top1", |g| g.add(TopK { k: 1 }, &[logits, labels]))?;
-    graph.output(Names::TOP1, correct)?;
-    if mode == Mode::Evaluate {
-        let k = 5.min(graph.value(logits).ty.shape.per_sample());
-        let correct = graph.in_layer("top5", |g| g.add(TopK { k }, &[logits, labels]))?;
-        graph.output(Names::TOP5, correct)?;
-    }
-    Ok((forward, losses))
+    Ok((forward, seeds))
 }
 
-/// The gradients of the weighted sum of `losses` with respect to the trainable parameters.
-fn gradients(graph: &mut Graph, forward: &Forward, losses: &[(Value, f32)]) -> Result<Vec<Value>> {
-    let seeds = seeds(graph, losses)?;
+/// The gradients with respect to the trainable parameters.
+fn gradients(graph: &mut Graph, forward: &Forward, seeds: &[(Value, Value)]) -> Result<Vec<Value>> {
     let values: Vec<_> = forward.parameters.iter().map(|p| p.value).collect();
-    graph.gradients_from(&seeds, &values)
-}
-
-/// The losses with their weights as values, which are the gradients that arrive there.
-fn seeds(graph: &mut Graph, losses: &[(Value, f32)]) -> Result<Vec<(Value, Value)>> {
-    let ty = TensorType::f32([1]);
-    let mut seed = |&(loss, weight): &(Value, f32)| {
-        Ok((loss, graph.add(Fill { value: weight, ty: ty.clone() }, &[])?))
-    };
-    losses.iter().map(&mut seed).collect()
+    graph.gradients_from(seeds, &values)
 }
 
 /// One step on a whole batch: forward, loss, backward, update.
@@ -96,9 +94,9 @@ pub fn training_step(
     seed: u64,
 ) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Train, seed)?;
+    let (forward, seeds) = with_loss(&mut graph, model, batch, Mode::Train, seed)?;
     let learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
-    let gradients = gradients(&mut graph, &forward, &losses)?;
+    let gradients = gradients(&mut graph, &forward, &seeds)?;
     let parameters: Vec<_> = forward.parameters.into_iter().zip(gradients).collect();
     graph.in_layer("update", |g| optimizer.updates(g, &parameters, learning_rate))?;
     Ok(graph)
@@ -110,9 +108,9 @@ pub fn training_step(
 /// Errors where the network cannot be built for this micro-batch.
 pub fn accumulation(model: &Model, micro_batch: usize, seed: u64) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, losses) = with_loss(&mut graph, model, micro_batch, Mode::Train, seed)?;
+    let (forward, seeds) = with_loss(&mut graph, model, micro_batch, Mode::Train, seed)?;
     let share = graph.input(Names::SHARE, TensorType::f32([1]))?;
-    let gradients = gradients(&mut graph, &forward, &losses)?;
+    let gradients = gradients(&mut graph, &forward, &seeds)?;
     for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
         let sum = gradient_state(&mut graph, &parameter.name, parameter.value)?;
         let new = graph.add(AddScaled, &[sum, gradient, share])?;
@@ -143,7 +141,7 @@ pub(super) struct GradientPlace {
 /// Errors where the network cannot be built for this micro-batch.
 pub(super) fn probe(model: &Model, batch: usize, seed: u64) -> Result<(Graph, Places)> {
     let mut graph = Graph::new();
-    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Train, seed)?;
+    let (forward, seeds) = with_loss(&mut graph, model, batch, Mode::Train, seed)?;
     let mut named: HashMap<Value, String> = HashMap::new();
     let mut name = |graph: &mut Graph, value: Value| -> Result<String> {
         if let Some(name) = named.get(&value) {
@@ -173,7 +171,6 @@ pub(super) fn probe(model: &Model, batch: usize, seed: u64) -> Result<(Graph, Pl
         }
     }
     let values: Vec<_> = asked.iter().map(|&(value, ..)| value).collect();
-    let seeds = seeds(&mut graph, &losses)?;
     let gradients = graph.gradients_that_exist(&seeds, &values)?;
     for ((_, layer, is_of_parameter), gradient) in asked.into_iter().zip(gradients) {
         if let Some(gradient) = gradient {
@@ -217,7 +214,15 @@ fn gradient_state(graph: &mut Graph, name: &str, parameter: Value) -> Result<Val
 /// Errors where the network cannot be built for this batch.
 pub fn evaluation(model: &Model, batch: usize) -> Result<Graph> {
     let mut graph = Graph::new();
-    with_loss(&mut graph, model, batch, Mode::Evaluate, 0)?;
+    let (forward, labels) = with_inputs(&mut graph, model, batch, Mode::Evaluate, 0)?;
+    let inputs = [forward.logits, labels];
+    let loss = graph.in_layer("loss", |g| g.add_all(SoftmaxCrossEntropy, &inputs))?[0];
+    graph.output(Names::LOSS, loss)?;
+    let five = 5.min(graph.value(forward.logits).ty.shape.per_sample());
+    for (name, k) in [(Names::TOP1, 1), (Names::TOP5, five)] {
+        let hits = graph.in_layer(name, |g| g.add(TopK { k }, &inputs))?;
+        graph.output(name, hits)?;
+    }
     Ok(graph)
 }
 
@@ -227,8 +232,8 @@ pub fn evaluation(model: &Model, batch: usize) -> Result<Graph> {
 /// Errors where the network cannot be built for this batch.
 pub(super) fn loss_gradients(model: &Model, batch: usize) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Evaluate, 0)?;
-    let gradients = gradients(&mut graph, &forward, &losses)?;
+    let (forward, seeds) = with_loss(&mut graph, model, batch, Mode::Evaluate, 0)?;
+    let gradients = gradients(&mut graph, &forward, &seeds)?;
     for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
         graph.output(format!("gradient.{}", parameter.name), gradient)?;
     }
