@@ -217,7 +217,7 @@ fn recording_a_step_costs_the_host_microseconds_a_dispatch() {
     println!("{host:?} {launch:?}");
     assert!(launch.dispatch_us > 0.0 && launch.dispatch_us < 200.0, "{launch:?}");
     let is_software = matches!(device.target(), Target::Gpu(adapter) if adapter.is_software());
-    assert_eq!(host.copies > 0, is_software, "texels are for software adapters: {host:?}");
+    assert!(host.copies > 0 || !is_software, "software adapters get texels: {host:?}");
     // Test builds are slow and so may the machine be; `gabor profile` and the bench have the figure.
     assert!(host.us_per_dispatch < 200.0, "{host:?}");
 }
