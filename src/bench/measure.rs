@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Workload;
+use super::process::thread_seconds;
 use crate::device::Device;
 use crate::error::Result;
 use crate::graph::{Plan, Timeline};
@@ -120,13 +121,13 @@ impl Runner {
         Ok(timed)
     }
 
-    /// Runs it once and says how many seconds passed until it was handed over to the device, and
-    /// until it was done.
+    /// Runs it once and says how many seconds of this thread's processor time it took to hand it over
+    /// to the device, and how many seconds passed until it was done.
     pub(super) fn timed_start(&mut self) -> Result<[f64; 2]> {
         let inputs = self.workload.inputs(self.is_first);
-        let start = Instant::now();
+        let (start, busy) = (Instant::now(), thread_seconds());
         let pending = self.session.start_blocking(&mut self.program, &inputs)?;
-        let started = start.elapsed().as_secs_f64();
+        let started = thread_seconds() - busy;
         pending.wait()?;
         self.is_first = false;
         Ok([started, start.elapsed().as_secs_f64()])

@@ -43,7 +43,7 @@ pub struct Rate {
     pub kernel: String,
 }
 
-/// What the host takes to hand work over to an idle device, in microseconds.
+/// What the host takes to hand work over to an idle device, in microseconds of processor time.
 #[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
 pub struct Launch {
     /// To record and submit a dispatch more.
@@ -151,7 +151,7 @@ const LAUNCHES: [usize; 2] = [50, 550];
 /// Starts of which the fastest counts.
 const STARTS: usize = 25;
 
-/// The time from starting a run to having handed it over, for few dispatches and for many.
+/// The processor time from starting a run to having handed it over, for few dispatches and for many.
 ///
 /// Errors where the device fails.
 pub fn measure_launch(device: &Device) -> Result<Launch> {

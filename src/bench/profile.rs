@@ -62,7 +62,11 @@ pub struct Profile {
 pub struct Host {
     /// The dispatches of a step.
     pub dispatches: usize,
-    /// Microseconds to write the inputs, record the commands and hand them over: the median.
+    /// The copies that are recorded among them, each of which ends a pass: texels, and values that are
+    /// kept from what is written over them.
+    pub copies: usize,
+    /// Microseconds to write the inputs, record the commands and hand them over, of the recording
+    /// thread's processor time on Linux: the median.
     pub start_us: f64,
     /// The same for each dispatch.
     pub us_per_dispatch: f64,
@@ -182,6 +186,7 @@ pub fn profile(
         floor_ms: floor(plan, peak) * 1e3,
         host: is_gpu.then(|| Host {
             dispatches,
+            copies: copies(plan),
             start_us,
             us_per_dispatch: start_us / dispatches.max(1) as f64,
         }),
@@ -271,6 +276,18 @@ fn dispatches(plan: &Plan) -> usize {
     let counts = plan.steps.iter().map(|step| match step {
         PlanStep::Run { variant, .. } => variant.as_ref().map_or(0, |v| v.dispatches.len()),
         PlanStep::Copy { .. } => 0,
+    });
+    counts.sum()
+}
+
+/// The copies within a run of this plan.
+fn copies(plan: &Plan) -> usize {
+    let counts = plan.steps.iter().map(|step| match step {
+        PlanStep::Run { variant: Some(variant), .. } => {
+            variant.dispatches.iter().map(|dispatch| dispatch.texels().count()).sum()
+        }
+        PlanStep::Run { .. } => 0,
+        PlanStep::Copy { .. } => 1,
     });
     counts.sum()
 }

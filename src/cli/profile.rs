@@ -145,8 +145,8 @@ fn print_profile(profile: &Profile, sort: Sort) {
     ));
     if let Some(host) = profile.host {
         print_line(&format!(
-            "host {:.0} us to record and submit {} dispatches: {:.2} us each",
-            host.start_us, host.dispatches, host.us_per_dispatch
+            "host {:.0} us to record and submit {} dispatches and {} copies: {:.2} us a dispatch",
+            host.start_us, host.dispatches, host.copies, host.us_per_dispatch
         ));
     }
 }

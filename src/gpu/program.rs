@@ -228,10 +228,14 @@ impl GpuProgram {
                 }
                 Command::Dispatch { .. } => {
                     let mut pass = encoder.begin_compute_pass(&Default::default());
+                    let mut bound: Option<&Arc<Pipeline>> = None;
                     while let Some(Command::Dispatch { pipeline, bind_group, grid: [x, y, z] }) =
                         rest.first()
                     {
-                        pass.set_pipeline(&pipeline.pipeline);
+                        if !bound.is_some_and(|bound| Arc::ptr_eq(bound, pipeline)) {
+                            pass.set_pipeline(&pipeline.pipeline);
+                            bound = Some(pipeline);
+                        }
                         pass.set_bind_group(0, bind_group, &[]);
                         pass.dispatch_workgroups(*x, *y, *z);
                         rest = &rest[1..];

@@ -13,7 +13,7 @@ use crate::nn::builder::COUNTER;
 use crate::nn::{Forward, Mode, Model};
 use crate::ops::Value;
 use crate::ops::elementwise::{AddScaled, Fill};
-use crate::ops::softmax::{Softmax, TopK};
+use crate::ops::softmax::{Softmax, SoftmaxCrossEntropy, TopK};
 use crate::optim::Optimizer;
 use crate::tensor::TensorType;
 
@@ -41,9 +41,22 @@ impl Names {
     pub const PROBABILITIES: &str = "probabilities";
 }
 
-/// Adds inputs, network and loss, with the outputs that every graph with labels has. The losses with
-/// their weights are those that training minimises: that of the output `loss` first, then the auxiliary
-/// ones.
+/// Adds the inputs and the network, and returns it with the labels.
+fn with_inputs(
+    graph: &mut Graph,
+    model: &Model,
+    batch: usize,
+    mode: Mode,
+    seed: u64,
+) -> Result<(Forward, Value)> {
+    let images = graph.input(Names::IMAGES, model.input_type(batch)?)?;
+    let labels = graph.input(Names::LABELS, TensorType::u32([batch]))?;
+    Ok((model.forward(graph, images, mode, seed)?, labels))
+}
+
+/// Adds inputs, network and losses, with the outputs `loss` and `top1`. What training minimises is the
+/// loss plus the auxiliary ones with their weights; returned are the values that gradients start from,
+/// with the gradients that arrive there.
 fn with_loss(
     graph: &mut Graph,
     model: &Model,
@@ -51,42 +64,25 @@ fn with_loss(
     mode: Mode,
     seed: u64,
     loss: &Loss,
-) -> Result<(Forward, Vec<(Value, f32)>)> {
-    let images = graph.input(Names::IMAGES, model.input_type(batch)?)?;
-    let labels = graph.input(Names::LABELS, TensorType::u32([batch]))?;
-    let forward = model.forward(graph, images, mode, seed)?;
-    let logits = forward.logits;
-    let (value, minimised) = graph.in_layer("loss", |g| loss.add(g, logits, labels))?;
-    graph.output(Names::LOSS, value)?;
-    let mut losses = vec![minimised];
-    for aux in &forward.auxiliaries {
-        let (_, (value, factor)) = graph.in_layer("loss", |g| loss.add(g, aux.logits, labels))?;
-        losses.push((value, aux.weight * factor));
+) -> Result<(Forward, Vec<(Value, Value)>)> {
+    let (forward, labels) = with_inputs(graph, model, batch, mode, seed)?;
+    let auxiliaries = forward.auxiliaries.iter().map(|aux| (aux.logits, aux.weight));
+    let mut seeds = vec![];
+    for (logits, weight) in std::iter::once((forward.logits, 1.0)).chain(auxiliaries) {
+        let added = graph.in_layer("loss", |g| loss.add(g, logits, labels, weight))?;
+        if seeds.is_empty() {
+            graph.output(Names::LOSS, added.value)?;
+            graph.output(Names::TOP1, added.hits)?;
+        }
+        seeds.push(added.seed);
     }
-    let correct = graph.in_layer("top1", |g| g.add(TopK { k: 1 }, &[logits, labels]))?;
-    graph.output(Names::TOP1, correct)?;
-    if mode == Mode::Evaluate {
-        let k = 5.min(graph.value(logits).ty.shape.per_sample());
-        let correct = graph.in_layer("top5", |g| g.add(TopK { k }, &[logits, labels]))?;
-        graph.output(Names::TOP5, correct)?;
-    }
-    Ok((forward, losses))
+    Ok((forward, seeds))
 }
 
-/// The gradients of the weighted sum of `losses` with respect to the trainable parameters.
-fn gradients(graph: &mut Graph, forward: &Forward, losses: &[(Value, f32)]) -> Result<Vec<Value>> {
-    let seeds = seeds(graph, losses)?;
+/// The gradients with respect to the trainable parameters.
+fn gradients(graph: &mut Graph, forward: &Forward, seeds: &[(Value, Value)]) -> Result<Vec<Value>> {
     let values: Vec<_> = forward.parameters.iter().map(|p| p.value).collect();
-    graph.gradients_from(&seeds, &values)
-}
-
-/// The losses with their weights as values, which are the gradients that arrive there.
-fn seeds(graph: &mut Graph, losses: &[(Value, f32)]) -> Result<Vec<(Value, Value)>> {
-    let ty = TensorType::f32([1]);
-    let mut seed = |&(loss, weight): &(Value, f32)| {
-        Ok((loss, graph.add(Fill { value: weight, ty: ty.clone() }, &[])?))
-    };
-    losses.iter().map(&mut seed).collect()
+    graph.gradients_from(seeds, &values)
 }
 
 /// One step on a whole batch: forward, loss, backward, update. The loss is the plain one.
@@ -112,9 +108,9 @@ pub fn training_step_with(
     seed: u64,
 ) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Train, seed, loss)?;
+    let (forward, seeds) = with_loss(&mut graph, model, batch, Mode::Train, seed, loss)?;
     let learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
-    let gradients = gradients(&mut graph, &forward, &losses)?;
+    let gradients = gradients(&mut graph, &forward, &seeds)?;
     let parameters: Vec<_> = forward.parameters.into_iter().zip(gradients).collect();
     graph.in_layer("update", |g| optimizer.updates(g, &parameters, learning_rate))?;
     Ok(graph)
@@ -126,9 +122,9 @@ pub fn training_step_with(
 /// Errors where the network cannot be built for this micro-batch.
 pub fn accumulation(model: &Model, loss: &Loss, micro_batch: usize, seed: u64) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, losses) = with_loss(&mut graph, model, micro_batch, Mode::Train, seed, loss)?;
+    let (forward, seeds) = with_loss(&mut graph, model, micro_batch, Mode::Train, seed, loss)?;
     let share = graph.input(Names::SHARE, TensorType::f32([1]))?;
-    let gradients = gradients(&mut graph, &forward, &losses)?;
+    let gradients = gradients(&mut graph, &forward, &seeds)?;
     for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
         let sum = gradient_state(&mut graph, &parameter.name, parameter.value)?;
         let new = graph.add(AddScaled, &[sum, gradient, share])?;
@@ -164,7 +160,7 @@ pub(super) fn probe(
     seed: u64,
 ) -> Result<(Graph, Places)> {
     let mut graph = Graph::new();
-    let (forward, losses) = with_loss(&mut graph, model, batch, Mode::Train, seed, loss)?;
+    let (forward, seeds) = with_loss(&mut graph, model, batch, Mode::Train, seed, loss)?;
     let mut named: HashMap<Value, String> = HashMap::new();
     let mut name = |graph: &mut Graph, value: Value| -> Result<String> {
         if let Some(name) = named.get(&value) {
@@ -194,7 +190,6 @@ pub(super) fn probe(
         }
     }
     let values: Vec<_> = asked.iter().map(|&(value, ..)| value).collect();
-    let seeds = seeds(&mut graph, &losses)?;
     let gradients = graph.gradients_that_exist(&seeds, &values)?;
     for ((_, layer, is_of_parameter), gradient) in asked.into_iter().zip(gradients) {
         if let Some(gradient) = gradient {
@@ -238,7 +233,15 @@ fn gradient_state(graph: &mut Graph, name: &str, parameter: Value) -> Result<Val
 /// Errors where the network cannot be built for this batch.
 pub fn evaluation(model: &Model, batch: usize) -> Result<Graph> {
     let mut graph = Graph::new();
-    with_loss(&mut graph, model, batch, Mode::Evaluate, 0, &Loss::default())?;
+    let (forward, labels) = with_inputs(&mut graph, model, batch, Mode::Evaluate, 0)?;
+    let inputs = [forward.logits, labels];
+    let loss = graph.in_layer("loss", |g| g.add_all(SoftmaxCrossEntropy, &inputs))?[0];
+    graph.output(Names::LOSS, loss)?;
+    let five = 5.min(graph.value(forward.logits).ty.shape.per_sample());
+    for (name, k) in [(Names::TOP1, 1), (Names::TOP5, five)] {
+        let hits = graph.in_layer(name, |g| g.add(TopK { k }, &inputs))?;
+        graph.output(name, hits)?;
+    }
     Ok(graph)
 }
 
@@ -248,9 +251,8 @@ pub fn evaluation(model: &Model, batch: usize) -> Result<Graph> {
 /// Errors where the network cannot be built for this batch.
 pub(super) fn loss_gradients(model: &Model, batch: usize) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, losses) =
-        with_loss(&mut graph, model, batch, Mode::Evaluate, 0, &Loss::default())?;
-    let gradients = gradients(&mut graph, &forward, &losses)?;
+    let (forward, seeds) = with_loss(&mut graph, model, batch, Mode::Evaluate, 0, &Loss::default())?;
+    let gradients = gradients(&mut graph, &forward, &seeds)?;
     for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
         graph.output(format!("gradient.{}", parameter.name), gradient)?;
     }

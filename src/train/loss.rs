@@ -6,7 +6,7 @@ use crate::ops::Value;
 use crate::ops::elementwise::Fill;
 use crate::ops::loss::{NllLoss, Reduction};
 use crate::ops::optim::ScaleBy;
-use crate::ops::softmax::{Softmax, SoftmaxCrossEntropy};
+use crate::ops::softmax::{Softmax, SoftmaxCrossEntropyStep, TopK};
 use crate::tensor::{Tensor, TensorType};
 
 /// The cross-entropy, with what training may change about it; evaluation takes it plain.
@@ -20,6 +20,16 @@ pub struct Loss {
     /// `w`, a weight for each class, against imbalance; none is 1 for each. See
     /// [`class_weights`](crate::data::split::class_weights), whose mean over the images is 1.
     pub class_weights: Vec<f32>,
+}
+
+/// What a loss adds to a graph.
+pub(super) struct Added {
+    /// `[1]`, the loss.
+    pub value: Value,
+    /// `[1]`, how many images have their label first.
+    pub hits: Value,
+    /// Where the gradients start, and the gradient that arrives there.
+    pub seed: (Value, Value),
 }
 
 /// The state that holds the weights.
@@ -38,17 +48,21 @@ impl Loss {
         Err(Error::setting("class-weights", format!("{weights:?}"), remedy))
     }
 
-    /// Adds the loss of `logits` `[batch, classes]`: its value, and what is to be minimised, with the
-    /// factor that makes that value of it.
+    /// Adds the loss of `logits` `[batch, classes]`, of which `weight` times is minimised.
     pub(super) fn add(
         &self,
         graph: &mut Graph,
         logits: Value,
         labels: Value,
-    ) -> Result<(Value, (Value, f32))> {
+        weight: f32,
+    ) -> Result<Added> {
         if *self == Loss::default() {
-            let loss = graph.add_all(SoftmaxCrossEntropy, &[logits, labels])?[0];
-            return Ok((loss, (loss, 1.0)));
+            let op = SoftmaxCrossEntropyStep { weight, k: 1 };
+            let outputs = graph.add_all(op, &[logits, labels])?;
+            let &[value, hits, gradient] = &outputs[..] else {
+                return Err(Error::Usage("the loss has three outputs".into()));
+            };
+            return Ok(Added { value, hits, seed: (logits, gradient) });
         }
         let mut inputs = vec![graph.add(Softmax { log: true }, &[logits])?, labels];
         if !self.class_weights.is_empty() {
@@ -69,8 +83,11 @@ impl Loss {
         };
         let sum = graph.add_all(op, &inputs)?[0];
         let share = 1.0 / graph.value(labels).ty.elements() as f32;
-        let factor = graph.add(Fill { value: share, ty: TensorType::f32([1]) }, &[])?;
-        Ok((graph.add(ScaleBy, &[sum, factor])?, (sum, share)))
+        let mut fill = |value: f32| graph.add(Fill { value, ty: TensorType::f32([1]) }, &[]);
+        let (factor, gradient) = (fill(share)?, fill(weight * share)?);
+        let value = graph.add(ScaleBy, &[sum, factor])?;
+        let hits = graph.add(TopK { k: 1 }, &[logits, labels])?;
+        Ok(Added { value, hits, seed: (sum, gradient) })
     }
 }
 

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod fusion;
+mod loss;
 mod wild;
 
 use std::collections::HashMap;

@@ -1,6 +1,9 @@
 //! Samples for the softmax family.
 
-use super::{Softmax, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxGrad, TopK};
+use super::{
+    Softmax, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, SoftmaxCrossEntropyStep, SoftmaxGrad,
+    TopK,
+};
 use crate::ops::Op;
 use crate::ops::case::{Case, Draw, ErrorCase, forward};
 use crate::tensor::{Shape, Tensor, TensorType};
@@ -91,6 +94,38 @@ pub(super) fn cross_entropy_grad_errors() -> Vec<ErrorCase> {
         case(vec![p.clone(), labels.clone()], "takes 3 inputs"),
         case(vec![p.clone(), TensorType::u32([2]), grad.clone()], "u32[3]"),
         case(vec![p, labels, TensorType::f32([3])], "shape [1]"),
+    ]
+}
+
+fn step_case(size: [usize; 2], draw: &mut Draw) -> Case {
+    let op = SoftmaxCrossEntropyStep { weight: draw.pick(&[1.0, 0.3]), k: draw.size(1, 6) };
+    let logits = if draw.flip() { draw.normal(size) } else { ties(draw, size) };
+    Case::new(format!("{}, {op:?}", label(size)), op, with_labels(logits, draw))
+}
+
+pub(super) fn step(draw: &mut Draw) -> Vec<Case> {
+    let mut cases: Vec<_> = SIZES.iter().map(|&size| step_case(size, draw)).collect();
+    let logits = extreme(draw);
+    let op = SoftmaxCrossEntropyStep { weight: 1.0, k: 1 };
+    cases.push(Case::new("logits to 1e4", op, with_labels(logits, draw)));
+    cases
+}
+
+pub(super) fn random_step(draw: &mut Draw) -> Case {
+    let size = random_size(draw);
+    step_case(size, draw)
+}
+
+pub(super) fn step_errors() -> Vec<ErrorCase> {
+    let (logits, labels) = (TensorType::f32([3, 4]), TensorType::u32([3]));
+    let case =
+        |k, inputs, says| ErrorCase::new(SoftmaxCrossEntropyStep { weight: 1.0, k }, inputs, says);
+    vec![
+        case(0, vec![logits.clone(), labels.clone()], "at least 1"),
+        case(1, vec![logits.clone()], "takes 2 inputs"),
+        case(1, vec![TensorType::f32([3]), labels], "[batch, classes]"),
+        case(1, vec![logits.clone(), TensorType::u32([4])], "u32[3]"),
+        case(1, vec![logits, TensorType::f32([3])], "u32[3]"),
     ]
 }
 

@@ -3,10 +3,12 @@
 mod cases;
 mod cross_entropy;
 mod probabilities;
+mod step;
 mod top_k;
 
 pub use cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
 pub use probabilities::{Softmax, SoftmaxGrad};
+pub use step::SoftmaxCrossEntropyStep;
 pub use top_k::TopK;
 
 use std::ops::Range;
@@ -71,6 +73,14 @@ const OPS: &[Entry] = &[
         cases: cases::cross_entropy_grad,
         random: cases::random_cross_entropy_grad,
         errors: cases::cross_entropy_grad_errors,
+    },
+    Entry {
+        name: "softmax_cross_entropy_step",
+        formula: "the two above and top_k; grad_logits = weight (p - onehot(labels)) / n",
+        source: "Bishop 2006, section 4.3.4",
+        cases: cases::step,
+        random: cases::random_step,
+        errors: cases::step_errors,
     },
     Entry {
         name: "softmax",
@@ -148,6 +158,26 @@ fn rows_per_job(classes: usize) -> usize {
 /// Invocations of a workgroup of the kernels that take a row each.
 const WIDTH: usize = 64;
 
+/// Invocations that share a row of `classes` elements, a power of two: few classes do not fill a
+/// workgroup.
+fn lanes(classes: usize) -> usize {
+    classes.div_ceil(8).next_power_of_two().min(WIDTH)
+}
+
+/// Errors unless one number for each of `rows` fits a binding.
+fn one_a_row(op: &'static str, adapter: &Adapter, rows: usize) -> Result<()> {
+    if rows <= adapter.max_binding_elements() {
+        return Ok(());
+    }
+    Err(Error::Memory {
+        what: format!("one number a row in {op}"),
+        needed: 4 * rows as u64,
+        device: adapter.name.clone(),
+        available: adapter.max_binding_bytes,
+        remedy: "use a smaller batch".into(),
+    })
+}
+
 /// Variants of a kernel that works on rows of `classes` elements, with one or several invocations a
 /// row: few classes do not fill a workgroup, many keep one invocation busy for long. `rows` makes
 /// the dispatch for a part of the samples, `last` those that follow, from workspace 0 of one element
@@ -161,14 +191,8 @@ fn by_rows(
 ) -> Result<Vec<Variant>> {
     let chunks = adapter.chunk_items(op, batch, &[classes * inner])?;
     let last = last();
-    if last.is_some() && batch * inner > adapter.max_binding_elements() {
-        return Err(Error::Memory {
-            what: format!("one number a row in {op}"),
-            needed: 4 * (batch * inner) as u64,
-            device: adapter.name.clone(),
-            available: adapter.max_binding_bytes,
-            remedy: "use a smaller batch".into(),
-        });
+    if last.is_some() {
+        one_a_row(op, adapter, batch * inner)?;
     }
     let variant = |name, lanes: usize| {
         let dispatches = chunks.iter().map(|chunk| {
@@ -181,7 +205,7 @@ fn by_rows(
         let workspace = if last.is_some() { batch * inner } else { 1 };
         Variant { name, dispatches, workspace: vec![TensorType::f32([workspace])] }
     };
-    let lanes = classes.div_ceil(8).next_power_of_two().min(WIDTH);
+    let lanes = lanes(classes);
     // Neighbouring rows are neighbours in memory where a sample has several.
     if lanes == 1 || inner > 1 {
         return Ok(vec![variant("lane", 1)]);

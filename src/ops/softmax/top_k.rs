@@ -96,7 +96,8 @@ impl Op for TopK {
 }
 
 impl TopK {
-    fn holds(&self, logits: &[f32], label: usize) -> bool {
+    /// Whether the label is among the largest of its sample's logits.
+    pub(super) fn holds(&self, logits: &[f32], label: usize) -> bool {
         let Some(&own) = logits.get(label) else { return false };
         // A comparison with NaN is false: what is not known to be behind is ahead.
         let behind_below = logits[..label].iter().filter(|&&x| x < own).count();
