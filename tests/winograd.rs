@@ -14,8 +14,7 @@ use gabor::tensor::{Tensor, TensorType};
 /// One of the ops that are offered the variants, on random extents and paddings.
 fn random_case(draw: &mut Draw) -> Case {
     let groups = draw.pick(&[1, 1, 2, 3]);
-    // More than one channel a group: those of one are another kernel's.
-    let [inputs, outputs] = [draw.size(2, 11), draw.size(1, 40)];
+    let [inputs, outputs] = [draw.size(4, 11), draw.size(4, 40)];
     let mut padding = [0; 4];
     padding.iter_mut().for_each(|side| *side = draw.size(0, 4));
     let conv = Conv2d { padding, groups, ..Conv2d::default() };
@@ -130,39 +129,40 @@ fn bounds(winograd: Winograd, image: &Tensor, weight: &Tensor) -> Vec<f64> {
     result
 }
 
+/// The largest error of an output over its bound, for random inputs.
+fn share_of_bound(device: &Device, winograd: Winograd, channels: usize) -> f64 {
+    let mut draw = Draw::new(21);
+    let (image, weight) = (draw.normal([2, channels, 15, 18]), draw.normal([9, channels, 3, 3]));
+    let bounds = bounds(winograd, &image, &weight);
+    let case = Case::new("", Conv2d::default(), vec![image, weight]);
+    let expected = &oracle(case.op.as_ref(), &case.inputs).unwrap()[0].data;
+    let actual = check::run(&case, device, Some(winograd.name())).unwrap();
+    let errors = actual[0].as_f32().unwrap().iter().zip(expected);
+    let errors: Vec<f64> = errors.map(|(&y, r)| (f64::from(y) - r).abs()).collect();
+    let rms = |v: &[f64]| (v.iter().map(|x| x * x).sum::<f64>() / v.len() as f64).sqrt();
+    let largest = errors.iter().zip(&bounds).map(|(e, b)| e / b).fold(0.0, f64::max);
+    println!(
+        "{}, {channels} channels: errors up to 1/{:.0} of the bound, rms {:.1e} of the outputs'",
+        winograd.name(),
+        1.0 / largest,
+        rms(&errors) / rms(expected),
+    );
+    largest
+}
+
 #[test]
-fn errors_stay_under_the_bound_and_near_it() {
+fn errors_stay_under_the_bound_and_not_far_under() {
     let Some(device) = common::full_gpu() else { return };
-    for (winograd, channels) in
-        [Winograd::Two, Winograd::Four].into_iter().flat_map(|w| [(w, 2), (w, 64)])
-    {
-        let mut draw = Draw::new(21);
-        let (image, weight) =
-            (draw.normal([2, channels, 15, 18]), draw.normal([9, channels, 3, 3]));
-        let bounds = bounds(winograd, &image, &weight);
-        let case = Case::new("", Conv2d::default(), vec![image, weight]);
-        let expected = &oracle(case.op.as_ref(), &case.inputs).unwrap()[0].data;
-        let actual = check::run(&case, &device, Some(winograd.name())).unwrap();
-        let errors = actual[0].as_f32().unwrap().iter().zip(expected);
-        let errors: Vec<f64> = errors.map(|(&y, r)| (f64::from(y) - r).abs()).collect();
-        let largest = errors.iter().zip(&bounds).map(|(e, b)| e / b).fold(0.0, f64::max);
-        let rms = |v: &[f64]| (v.iter().map(|x| x * x).sum::<f64>() / v.len() as f64).sqrt();
-        println!(
-            "{} {channels} channels: error at most 1/{:.0} of the bound; rms {:.2e} of the outputs'",
-            winograd.name(),
-            1.0 / largest,
-            rms(&errors) / rms(expected),
-        );
-        let types = Types::infer(case.op.as_ref(), case.input_types()).unwrap();
-        for times in [0.5, 0.25, 0.125, 0.0625, 0.03125] {
-            let t = case.op.tolerance(&types, Some(winograd.name())).times(times);
-            println!(
-                "  {times} of the tolerance: {:?}",
-                t.check(actual[0].as_f32().unwrap().iter().map(|&x| f64::from(x)), expected)
-                    .is_ok()
-            );
+    for winograd in Winograd::ALL {
+        for channels in [4, 64] {
+            let largest = share_of_bound(&device, winograd, channels);
+            assert!(largest <= 1.0, "{} with {channels} channels: {largest}", winograd.name());
+            // In the bound every rounding and every product pushes the same way. At random they add up
+            // as a walk does, to the root of their number.
+            let steps = (winograd.roundings(channels) * 9 * channels) as f64;
+            let least = 1.0 / (4.0 * steps.sqrt());
+            assert!(largest >= least, "{} with {channels} channels: {largest}", winograd.name());
         }
-        assert!(largest <= 1.0);
     }
 }
 
@@ -222,7 +222,8 @@ fn it_is_offered_only_where_it_computes_the_same() {
     assert_eq!(offered(plain, [5, 5], 12), 0);
     assert_eq!(offered(Conv2d::new(2, 1), [3, 3], 12), 0);
     assert_eq!(offered(Conv2d { dilation: [1, 2], ..plain }, [3, 3], 12), 0);
-    assert_eq!(offered(plain.groups(12), [3, 3], 12), 0);
+    assert_eq!(offered(plain.groups(6), [3, 3], 12), 0);
+    assert_eq!(offered(plain, [3, 3], 3), 0);
     // The weights of one convolution are not cut.
     assert!(variants(&plain, [&[1, 1024, 8, 8], &[4096, 1024, 3, 3]], &adapter).is_empty());
 }

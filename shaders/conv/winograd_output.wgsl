@@ -1,19 +1,19 @@
 // Winograd convolution, the results: y = A^T m A of each tile of products (lib/winograd.wgsl), and what
 // is done to them before they are stored: + bias[channel], and where RELU, negative ones become 0.
 //
-// products  [SIDE * SIDE, channels, leading], of which the first images * tiles_y * tiles_x of a row are
-//           read: the tiles of all images side by side
+// products  [SIDE * SIDE, channels, quads] vectors of four tiles: the images * tiles_y * tiles_x tiles of
+//           all images side by side; the SIDE * SIDE parts are `plane` vectors apart
 // bias      [channels]; unread unless BIAS
 // result    [images, channels, height, width], from `start` on; the last tiles of a row and of a column
 //           may reach beyond
 //
-// Thread: one tile of one channel; neighbours take neighbouring tiles, and read side by side. Grid:
+// Thread: four tiles of one channel; neighbours take neighbouring tiles, and read side by side. Grid:
 // flattened.
 const BIAS: bool = false;
 const RELU: bool = false;
 const WIDTH: u32 = 64u;
 
-@group(0) @binding(0) var<storage, read> products: array<f32>;
+@group(0) @binding(0) var<storage, read> products: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> bias: array<f32>;
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
@@ -25,7 +25,8 @@ struct Params {
     width: u32,
     tiles_y: u32,
     tiles_x: u32,
-    leading: u32,
+    quads: u32,
+    plane: u32,
     start: u32,
 }
 
@@ -33,17 +34,16 @@ struct Params {
 // import lib/winograd.wgsl
 
 // A^T times column `j` of the products.
-fn product_column(place: u32, j: u32) -> vec4<f32> {
-    let plane = params.channels * params.leading;
-    let first = j * plane + place;
-    let step = SIDE * plane;
+fn product_column(place: u32, j: u32) -> Outputs {
+    let first = j * params.plane + place;
+    let step = SIDE * params.plane;
     var column = Line(
         products[first],
         products[first + step],
         products[first + 2u * step],
         products[first + 3u * step],
-        0.0,
-        0.0,
+        NONE,
+        NONE,
     );
     if TILE == 4u {
         column[4] = products[first + 4u * step];
@@ -52,29 +52,41 @@ fn product_column(place: u32, j: u32) -> vec4<f32> {
     return output_line(column);
 }
 
-fn store(place: u32, x: u32, added: f32, value: f32) {
-    if x >= params.width {
+fn store(channel: u32, tile: u32, i: u32, row: vec4<f32>, added: f32) {
+    let tiles = params.tiles_y * params.tiles_x;
+    let member = tile / tiles;
+    let y = tile / params.tiles_x % params.tiles_y * TILE + i;
+    let x = tile % params.tiles_x * TILE;
+    if member >= params.images || y >= params.height {
         return;
     }
-    var total = value + added;
+    var total = row + added;
     if RELU {
-        total = max(total, 0.0);
+        total = max(total, NONE);
     }
-    result[place + x] = total;
+    let plane = member * params.channels + channel;
+    let place = params.start + (plane * params.height + y) * params.width + x;
+    let left = params.width - x;
+    result[place] = total.x;
+    if left > 1u {
+        result[place + 1u] = total.y;
+    }
+    if TILE == 4u && left > 2u {
+        result[place + 2u] = total.z;
+    }
+    if TILE == 4u && left > 3u {
+        result[place + 3u] = total.w;
+    }
 }
 
-fn store_row(plane: u32, y: u32, x: u32, added: f32, row: Line) {
-    if y >= params.height {
-        return;
-    }
-    let line = output_line(row);
-    let place = plane + y * params.width;
-    store(place, x, added, line.x);
-    store(place, x + 1u, added, line.y);
-    if TILE == 4u {
-        store(place, x + 2u, added, line.z);
-        store(place, x + 3u, added, line.w);
-    }
+// Row `i` of the four tiles from `tile` on.
+fn store_row(channel: u32, tile: u32, i: u32, row: Line, added: f32) {
+    let outputs = output_line(row);
+    let rows = transpose(mat4x4(outputs[0], outputs[1], outputs[2], outputs[3]));
+    store(channel, tile, i, rows[0], added);
+    store(channel, tile + 1u, i, rows[1], added);
+    store(channel, tile + 2u, i, rows[2], added);
+    store(channel, tile + 3u, i, rows[3], added);
 }
 
 @compute @workgroup_size(WIDTH)
@@ -83,36 +95,29 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let index = flat_thread(global, groups, WIDTH);
-    let tiles = params.images * params.tiles_y * params.tiles_x;
-    if index >= params.channels * tiles {
+    if index >= params.channels * params.quads {
         return;
     }
-    let channel = index / tiles;
-    let tile = index % tiles;
-    let member = tile / (params.tiles_y * params.tiles_x);
-    let y = tile / params.tiles_x % params.tiles_y * TILE;
-    let x = tile % params.tiles_x * TILE;
-
-    let place = channel * params.leading + tile;
-    let c0 = product_column(place, 0u);
-    let c1 = product_column(place, 1u);
-    let c2 = product_column(place, 2u);
-    let c3 = product_column(place, 3u);
-    var c4 = vec4<f32>();
-    var c5 = vec4<f32>();
+    let channel = index / params.quads;
+    let tile = index % params.quads * 4u;
+    let c0 = product_column(index, 0u);
+    let c1 = product_column(index, 1u);
+    let c2 = product_column(index, 2u);
+    let c3 = product_column(index, 3u);
+    var c4 = Outputs();
+    var c5 = Outputs();
     if TILE == 4u {
-        c4 = product_column(place, 4u);
-        c5 = product_column(place, 5u);
+        c4 = product_column(index, 4u);
+        c5 = product_column(index, 5u);
     }
     var added = 0.0;
     if BIAS {
         added = bias[channel];
     }
-    let plane = params.start + (member * params.channels + channel) * params.height * params.width;
-    store_row(plane, y, x, added, Line(c0.x, c1.x, c2.x, c3.x, c4.x, c5.x));
-    store_row(plane, y + 1u, x, added, Line(c0.y, c1.y, c2.y, c3.y, c4.y, c5.y));
+    store_row(channel, tile, 0u, Line(c0[0], c1[0], c2[0], c3[0], c4[0], c5[0]), added);
+    store_row(channel, tile, 1u, Line(c0[1], c1[1], c2[1], c3[1], c4[1], c5[1]), added);
     if TILE == 4u {
-        store_row(plane, y + 2u, x, added, Line(c0.z, c1.z, c2.z, c3.z, c4.z, c5.z));
-        store_row(plane, y + 3u, x, added, Line(c0.w, c1.w, c2.w, c3.w, c4.w, c5.w));
+        store_row(channel, tile, 2u, Line(c0[2], c1[2], c2[2], c3[2], c4[2], c5[2]), added);
+        store_row(channel, tile, 3u, Line(c0[3], c1[3], c2[3], c3[3], c4[3], c5[3]), added);
     }
 }

@@ -22,13 +22,21 @@ const PARTIAL: usize = 3;
 /// core of a large GPU.
 const ELEMENTS: usize = 16 << 20;
 
+/// A tile's transforms take arithmetic for each channel, its products for each pair of channels: with
+/// fewer in a group there is nothing to save.
+const LEAST_CHANNELS: usize = 4;
+
+/// Elements by which matrices are moved apart, see [`Steps::plane`].
+const SKEW: usize = 32;
+
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct WeightParams {
     groups: u32,
     rows: u32,
     terms: u32,
-    leading: u32,
+    quads: u32,
+    plane: u32,
 }
 
 #[repr(C)]
@@ -40,7 +48,8 @@ struct InputParams {
     width: u32,
     tiles_y: u32,
     tiles_x: u32,
-    leading: u32,
+    quads: u32,
+    plane: u32,
     start: u32,
     top: i32,
     left: i32,
@@ -55,7 +64,8 @@ struct OutputParams {
     width: u32,
     tiles_y: u32,
     tiles_x: u32,
-    leading: u32,
+    quads: u32,
+    plane: u32,
     start: u32,
 }
 
@@ -106,7 +116,8 @@ impl Pass {
     }
 }
 
-/// The variant, where the convolution is one of 3 x 3 at stride 1 and what is transformed fits.
+/// The variant, where the convolution is one of 3 x 3 at stride 1 with enough channels, and what is
+/// transformed fits.
 fn variant(
     winograd: Winograd,
     g: &Geometry,
@@ -114,17 +125,19 @@ fn variant(
     adapter: &Adapter,
 ) -> Result<Option<Variant>> {
     let is_plain = g.kernel == [3, 3] && g.stride == [1, 1] && g.dilation == [1, 1];
-    if !is_plain || g.is_depthwise() {
+    if !is_plain || pass.terms.min(pass.rows) < LEAST_CHANNELS {
         return Ok(None);
     }
     let most = adapter.max_binding_elements();
     let points = winograd.side() * winograd.side();
     let tiles = pass.result.map(|n| n.div_ceil(winograd.tile()));
     let leading = pass.terms.next_multiple_of(4);
-    let weights = points * g.groups * pass.rows * leading;
+    let weights = points * (g.groups * pass.rows * leading + SKEW);
     // The elements that a tile takes in the larger of the two workspaces.
     let tile = points * g.groups * pass.terms.max(pass.rows);
-    let fits = |elements: usize| elements / tile / 4 * 4 / (tiles[0] * tiles[1]);
+    let fits = |elements: usize| {
+        elements.saturating_sub(points * SKEW) / tile / 4 * 4 / (tiles[0] * tiles[1])
+    };
     let images = fitting(adapter, g.input_image(), g.batch)
         .min(fitting(adapter, g.output_image(), g.batch))
         .min(fits(ELEMENTS.min(most)).max(1))
@@ -172,17 +185,27 @@ impl Steps<'_> {
         self.winograd.side() * self.winograd.side()
     }
 
+    /// Elements from the matrices of one product of a tile to those of the next. A thread reads or writes
+    /// one element of each: at multiples of 512 bytes these would share few places in a processor's
+    /// caches.
+    fn plane(&self, rows: usize, leading: usize) -> usize {
+        let elements = self.g.groups * rows * leading;
+        // With groups all matrices are one batch, and so evenly apart.
+        if self.g.groups == 1 && elements.is_multiple_of(128) { elements + SKEW } else { elements }
+    }
+
     /// Transforms the weights to matrices with rows of `leading` elements.
     fn weights(&mut self, leading: usize) {
         let Pass { is_backward, terms, rows, .. } = *self.pass;
-        let kernels = self.g.groups * rows * terms;
-        let elements = self.points() * self.g.groups * rows * leading;
+        let plane = self.plane(rows, leading);
+        let elements = self.points() * plane;
         self.reserve(WEIGHTS, elements);
         let params = WeightParams {
             groups: self.g.groups as u32,
             rows: rows as u32,
             terms: terms as u32,
-            leading: leading as u32,
+            quads: (leading / 4) as u32,
+            plane: (plane / 4) as u32,
         };
         let dispatch = self
             .dispatch(shader!("conv/winograd_weight.wgsl"))
@@ -190,7 +213,7 @@ impl Steps<'_> {
             .bind("weight", Operand::Input(1))
             .bind_range("transformed", Operand::Workspace(WEIGHTS), 0..elements)
             .params(&params)
-            .threads(kernels);
+            .threads(self.g.groups * rows * leading / 4);
         self.dispatches.push(dispatch);
     }
 
@@ -202,8 +225,9 @@ impl Steps<'_> {
         let leading = tiles.next_multiple_of(4);
         let [channels, outputs] = [pass.terms, pass.rows].map(|channels| g.groups * channels);
         let [image, result] = pass.ranges(g, share);
-        let [transformed, products] =
-            [channels, outputs].map(|channels| self.points() * channels * leading);
+        let [image_plane, product_plane] =
+            [pass.terms, pass.rows].map(|rows| self.plane(rows, leading));
+        let [transformed, products] = [image_plane, product_plane].map(|p| self.points() * p);
         self.reserve(IMAGES, transformed);
         self.reserve(PRODUCTS, products);
 
@@ -214,7 +238,8 @@ impl Steps<'_> {
             width: pass.image[1] as u32,
             tiles_y: self.tiles[0] as u32,
             tiles_x: self.tiles[1] as u32,
-            leading: leading as u32,
+            quads: (leading / 4) as u32,
+            plane: (image_plane / 4) as u32,
             start: aligned(image.clone()).1 as u32,
             top: pass.before[0] as i32,
             left: pass.before[1] as i32,
@@ -223,11 +248,12 @@ impl Steps<'_> {
         let dispatch = bind(dispatch, "image", Operand::Input(0), image)
             .bind_range("transformed", Operand::Workspace(IMAGES), 0..transformed)
             .params(&params)
-            .threads(channels * tiles);
+            .threads(channels * leading / 4);
         self.dispatches.push(dispatch);
 
         let matrices = |workspace: usize, rows: usize, leading: usize| {
-            Stored::rows(Operand::Workspace(workspace), leading).batched(rows * leading)
+            let apart = self.plane(rows, leading) / g.groups;
+            Stored::rows(Operand::Workspace(workspace), leading).batched(apart)
         };
         let problem = Problem::new(
             [pass.rows, tiles, pass.terms],
@@ -244,7 +270,8 @@ impl Steps<'_> {
             width: pass.result[1] as u32,
             tiles_y: self.tiles[0] as u32,
             tiles_x: self.tiles[1] as u32,
-            leading: leading as u32,
+            quads: (leading / 4) as u32,
+            plane: (product_plane / 4) as u32,
             start: aligned(result.clone()).1 as u32,
         };
         let Epilogue { bias, relu } = pass.epilogue;
@@ -256,7 +283,7 @@ impl Steps<'_> {
         let dispatch = bind_bias(dispatch, bias, Operand::Workspace(PRODUCTS), 0..products);
         let dispatch = bind(dispatch, "result", Operand::Output(0), result)
             .params(&params)
-            .threads(outputs * tiles);
+            .threads(outputs * leading / 4);
         self.dispatches.push(dispatch);
         Ok(())
     }
