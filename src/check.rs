@@ -21,7 +21,7 @@ use crate::tolerance::Tolerance;
 /// the variant and the worst element.
 pub fn parity(case: &Case, device: &Device) -> Result<Vec<&'static str>> {
     let Target::Gpu(adapter) = device.target() else {
-        compare(case, &run(case, device, None)?).map_err(|e| within("cpu", &e))?;
+        compare(case, &run(case, device, None)?, None).map_err(|e| within("cpu", &e))?;
         return Ok(vec!["cpu"]);
     };
     let types = Types::infer(case.op.as_ref(), case.input_types())?;
@@ -31,7 +31,7 @@ pub fn parity(case: &Case, device: &Device) -> Result<Vec<&'static str>> {
         return Err(off(case, "gpu", "no variant is offered"));
     }
     for &name in &names {
-        compare(case, &run(case, device, Some(name))?).map_err(|e| within(name, &e))?;
+        compare(case, &run(case, device, Some(name))?, Some(name)).map_err(|e| within(name, &e))?;
     }
     Ok(names)
 }
@@ -116,12 +116,12 @@ pub fn run(case: &Case, device: &Device, variant: Option<&str>) -> Result<Vec<Te
 }
 
 /// Compares outputs with the oracle's: unsigned ones exactly, others within the op's
-/// [tolerance](Tolerance).
+/// [tolerance](crate::ops::Op::tolerance) for the variant that computed them, if it was one.
 ///
 /// Errors where one is off; the message names the worst element.
-pub fn compare(case: &Case, outputs: &[Tensor]) -> Result<()> {
+pub fn compare(case: &Case, outputs: &[Tensor], variant: Option<&str>) -> Result<()> {
     let types = Types::infer(case.op.as_ref(), case.input_types())?;
-    let tolerance = Tolerance::single(case.op.reduction(&types));
+    let tolerance = case.op.tolerance(&types, variant);
     let expected = oracle(case.op.as_ref(), &case.inputs)?;
     if outputs.len() != expected.len() {
         let problem = format!("{} outputs, expected {}", outputs.len(), expected.len());

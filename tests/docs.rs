@@ -42,8 +42,8 @@ it offers to some adapter for some shape, the first of which is taken unless the
 otherwise. A *differentiable* operation emits its own gradient, and finite differences check it; the
 others are gradients themselves, or have none. The *tolerance* is what an element may be off by, as a
 multiple of the sum of its own size and the tensor's root mean square: `4 + 2 sqrt(terms)` units of
-single precision (`src/tolerance.rs`), here for the longest sum among the sample cases. Shapes, units and
-errors are in the crate's documentation.
+single precision (`src/tolerance.rs`), here for the longest sum among the sample cases;
+[Winograd's kernels](winograd.md) have a wider one. Shapes, units and errors are in the crate's documentation.
 
 | operation | formula | kernels | differentiable | tolerance | source |
 | --- | --- | --- | --- | --- | --- |

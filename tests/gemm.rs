@@ -118,7 +118,7 @@ fn random_case(draw: &mut Draw, kind: AdapterKind) -> Case {
 fn check(case: &Case, device: &Device) {
     for variant in common::variants(case, device) {
         let outputs = gabor::check::run(case, device, Some(&variant));
-        let outcome = outputs.and_then(|o| gabor::check::compare(case, &o));
+        let outcome = outputs.and_then(|o| gabor::check::compare(case, &o, Some(&variant)));
         outcome.unwrap_or_else(|e| panic!("{variant}: {e}"));
     }
 }

@@ -58,7 +58,7 @@ fn parity(device: &Device, which: &str) {
             for variant in choices {
                 let outcome = check::run(&case, device, variant)
                     .map_err(|e| format!("{} ({}): {e}", entry.name, case.label))
-                    .and_then(|o| check::compare(&case, &o).map_err(|e| e.to_string()));
+                    .and_then(|o| check::compare(&case, &o, variant).map_err(|e| e.to_string()));
                 checked += 1;
                 if let Err(e) = outcome {
                     failures.push(format!("{}: {e}", variant.unwrap_or("cpu")));
@@ -143,9 +143,11 @@ fn random_cases(device: &Device, count: u32) {
         let config = Config { cases: count, failure_persistence: None, ..Config::default() };
         let outcome = TestRunner::new_with_rng(config, rng).run(&any::<u64>(), |seed| {
             let case = (entry.random)(&mut Draw::new(seed));
-            let outputs = check::run(&case, device, None)
+            let first = common::variants(&case, device).into_iter().next();
+            let outputs = check::run(&case, device, first.as_deref())
                 .map_err(|e| TestCaseError::fail(format!("{}: {e}", case.label)))?;
-            check::compare(&case, &outputs).map_err(|e| TestCaseError::fail(e.to_string()))
+            check::compare(&case, &outputs, first.as_deref())
+                .map_err(|e| TestCaseError::fail(e.to_string()))
         });
         outcome.unwrap_or_else(|e| panic!("{}: {e}", entry.name));
     }

@@ -186,7 +186,7 @@ impl Bench<'_> {
     fn measure_cpu(&self, row: &mut Row, case: &Case, outputs: &[Tensor]) -> Result<(), String> {
         if self.options.check {
             let expected = oracle(case.op.as_ref(), &case.inputs).map_err(|e| e.to_string())?;
-            let tolerance = tolerance(case, 1.0)?;
+            let tolerance = tolerance(case, None, 1.0)?;
             for (output, expected) in outputs.iter().zip(&expected) {
                 agrees(output, &expected.data, tolerance)
                     .map_err(|e| format!("the CPU's result is wrong: {e}"))?;
@@ -208,7 +208,7 @@ impl Bench<'_> {
     ) -> Result<Time, String> {
         let outputs = compute(device, case, Some(kernel)).map_err(|e| e.to_string())?;
         // Both may be off by the tolerance.
-        let tolerance = tolerance(case, 2.0)?;
+        let tolerance = tolerance(case, Some(kernel), 2.0)?;
         for (output, expected) in outputs.iter().zip(expected) {
             agrees(output, &doubles(expected), tolerance)
                 .map_err(|e| format!("the result differs from the CPU's: {e}"))?;
@@ -256,10 +256,10 @@ fn kernels(device: &Device, case: &Case) -> Result<Vec<&'static str>> {
     Ok(device.variants(case.op.as_ref(), &types)?.iter().map(|variant| variant.name).collect())
 }
 
-fn tolerance(case: &Case, factor: f64) -> Result<Tolerance, String> {
+fn tolerance(case: &Case, kernel: Option<&str>, factor: f64) -> Result<Tolerance, String> {
     let types = Types::infer(case.op.as_ref(), case.input_types());
     let types = types.map_err(|e| e.to_string())?;
-    Ok(Tolerance::single(case.op.reduction(&types)).times(factor))
+    Ok(case.op.tolerance(&types, kernel).times(factor))
 }
 
 fn doubles(tensor: &Tensor) -> Vec<f64> {

@@ -31,6 +31,7 @@ const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/texel_conv.wgsl"),
     crate::kernel::shader!("lib/unary.wgsl"),
     crate::kernel::shader!("lib/windows.wgsl"),
+    crate::kernel::shader!("lib/winograd.wgsl"),
 ];
 
 /// A shader ready to be dispatched.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Variant};
 use crate::tensor::{Shape, TensorType};
+use crate::tolerance::Tolerance;
 
 /// An operation. One implementation per folder in `src/ops`; adding one is described in
 /// `docs/adding-an-op.md`.
@@ -26,11 +27,18 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
     }
 
     /// The number of terms in the longest sum behind one output element, by which the
-    /// [`Tolerance`](crate::tolerance::Tolerance) of its tests grows. Ops built on `exp` or `pow`,
+    /// [`Tolerance`] of its tests grows. Ops built on `exp` or `pow`,
     /// which WGSL allows to be some units in the last place off, answer more than they add up.
     fn reduction(&self, types: &Types) -> usize {
         let _ = types;
         1
+    }
+
+    /// How far results may be from the oracle's: those of the GPU's variant of this name, or of the
+    /// CPU. Only variants that round otherwise than a sum of [`Op::reduction`] terms have their own.
+    fn tolerance(&self, types: &Types, variant: Option<&str>) -> Tolerance {
+        let _ = variant;
+        Tolerance::single(self.reduction(types))
     }
 
     /// Emits the ops that compute the gradients of the wanted inputs.

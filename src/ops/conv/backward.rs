@@ -1,11 +1,12 @@
 //! The gradients of the convolution as ops.
 
 use super::geometry::Geometry;
-use super::{Conv2d, cpu, gpu, reference};
+use super::{Conv2d, cpu, gpu, reference, winograd};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Variant};
 use crate::ops::{Arrays, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
 use crate::tensor::TensorType;
+use crate::tolerance::Tolerance;
 
 /// The gradient of a convolution with respect to its input:
 ///
@@ -98,6 +99,10 @@ impl Op for Conv2dGradInput {
     fn reduction(&self, types: &Types) -> usize {
         let g = self.accepted(types);
         g.group_outputs * g.taps()
+    }
+
+    fn tolerance(&self, types: &Types, variant: Option<&str>) -> Tolerance {
+        winograd::tolerance(variant, self.reduction(types))
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::geometry::{Geometry, output_extents};
-use super::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Conv2dRelu, cpu, gpu, reference};
+use super::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Conv2dRelu, cpu, gpu, reference, winograd};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Variant};
 use crate::ops::elementwise::{Unary, UnaryGrad};
@@ -12,6 +12,7 @@ use crate::ops::{
     Arrays, Backward, Cost, CpuTensors, Op, Types, Value, expect_f32, expect_inputs, nchw,
 };
 use crate::tensor::TensorType;
+use crate::tolerance::Tolerance;
 
 impl Conv2d {
     /// The geometry of a convolution of `input` with `weight`, for `op`'s messages.
@@ -125,6 +126,10 @@ impl Op for Conv2d {
         self.accepted(types).depth() + 1
     }
 
+    fn tolerance(&self, types: &Types, variant: Option<&str>) -> Tolerance {
+        winograd::tolerance(variant, self.reduction(types))
+    }
+
     fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
         let grad = g.grad_output(0)?;
         self.gradients(g, grad)
@@ -168,6 +173,10 @@ impl Op for Conv2dRelu {
 
     fn reduction(&self, types: &Types) -> usize {
         self.0.reduction(types)
+    }
+
+    fn tolerance(&self, types: &Types, variant: Option<&str>) -> Tolerance {
+        winograd::tolerance(variant, self.reduction(types))
     }
 
     fn backward(&self, g: &mut Backward<'_>) -> Result<()> {

@@ -14,6 +14,7 @@ mod local_cases;
 mod reference;
 mod transpose;
 mod transpose_cases;
+mod winograd;
 
 pub use backward::{Conv2dGradInput, Conv2dGradWeight};
 pub use geometry::effective_kernel;
@@ -22,6 +23,7 @@ pub use local::{
     LocallyConnected2dGradWeight,
 };
 pub use transpose::{ConvTranspose2d, ConvTranspose2dGradInput, ConvTranspose2dGradWeight};
+pub use winograd::Winograd;
 
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::geometry::{AXES, Geometry, MAX_EXTENT, effective_kernel};
-use super::{Conv2d, cpu, gpu};
+use super::{Conv2d, cpu, gpu, winograd};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Variant};
 use crate::ops::reduce::ChannelSum;
@@ -13,6 +13,7 @@ use crate::ops::{
     nchw,
 };
 use crate::tensor::TensorType;
+use crate::tolerance::Tolerance;
 
 /// Transposed convolution, as in PyTorch's `conv_transpose2d`: each input pixel adds its filter,
 /// times its value, to the output,
@@ -247,6 +248,10 @@ impl Op for ConvTranspose2d {
         g.group_outputs * g.taps() + 1
     }
 
+    fn tolerance(&self, types: &Types, variant: Option<&str>) -> Tolerance {
+        winograd::tolerance(variant, self.reduction(types))
+    }
+
     fn backward(&self, g: &mut Backward<'_>) -> Result<()> {
         let (input, weight, grad) = (g.input(0), g.input(1), g.grad_output(0)?);
         if g.wants(0) {
@@ -341,6 +346,10 @@ impl Op for ConvTranspose2dGradInput {
 
     fn reduction(&self, types: &Types) -> usize {
         self.accepted(types).depth()
+    }
+
+    fn tolerance(&self, types: &Types, variant: Option<&str>) -> Tolerance {
+        winograd::tolerance(variant, self.reduction(types))
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

@@ -2,6 +2,7 @@
 
 use super::{
     Choices, Epilogue, LEAST_ROWS, Share, bind, bind_bias, im2col, ranked, shares, texels, tiles,
+    winograd,
 };
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
@@ -21,6 +22,7 @@ pub(in crate::ops::conv) fn variants(
         im2col,
         texels: texels::forward(g, epilogue, adapter),
         depthwise: g.is_depthwise().then(|| depthwise(g, epilogue, &shares)),
+        winograd: winograd::forward(g, epilogue, adapter)?,
     };
     Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, choices))
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Choices, LEAST_ROWS, Params, Share, bind, bind_bias, im2col, ranked, shares, texels, tiles,
+    winograd,
 };
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
@@ -22,6 +23,7 @@ pub(in crate::ops::conv) fn variants(
         im2col,
         texels: texels::grad_input(g, has_bias, adapter),
         depthwise: g.is_depthwise().then(|| depthwise(g, has_bias, &shares)),
+        winograd: winograd::grad_input(g, has_bias, adapter)?,
     };
     // Of the windows that a tile looks at, all but one in stride_height * stride_width do not exist.
     let fills_tiles = g.stride == [1, 1] && g.group_inputs >= LEAST_ROWS;

@@ -19,6 +19,7 @@ pub(in crate::ops::conv) fn variants(
         im2col: im2col::grad_weight(g, adapter)?,
         texels: texels::grad_weight(g, adapter),
         depthwise: g.is_depthwise().then(|| depthwise(op, g, adapter)).transpose()?,
+        winograd: vec![],
     };
     let mut variants = ranked(g, adapter, g.group_outputs >= LEAST_ROWS, choices);
     if let Some(pointwise) = im2col::pointwise_grad_weight(g, adapter)? {

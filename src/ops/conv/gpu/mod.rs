@@ -6,6 +6,7 @@ pub(super) mod grad_weight;
 mod im2col;
 pub(super) mod local;
 mod texels;
+mod winograd;
 
 use std::ops::Range;
 
@@ -213,12 +214,14 @@ struct Choices {
     texels: Option<Variant>,
     /// Where each channel is convolved by itself.
     depthwise: Option<Variant>,
+    /// Of kernels of 3 x 3 at stride 1.
+    winograd: Vec<Variant>,
 }
 
 /// The variants, best guess first. `fills_tiles` says whether the tiles of the tiled one would be
 /// mostly of use.
 fn ranked(g: &Geometry, adapter: &Adapter, fills_tiles: bool, choices: Choices) -> Vec<Variant> {
-    let Choices { direct, tiled, im2col, texels, depthwise } = choices;
+    let Choices { direct, tiled, im2col, texels, depthwise, winograd } = choices;
     let (direct, tiled) = (Some(direct), Some(tiled));
     // With few channels a group, most of a product's block would be past the edge.
     let is_thin = g.groups > 1 && g.group_outputs.min(g.group_inputs) < 8;
@@ -232,5 +235,6 @@ fn ranked(g: &Geometry, adapter: &Adapter, fills_tiles: bool, choices: Choices) 
     } else {
         [tiled, im2col, direct]
     };
-    depthwise.into_iter().chain(texels).chain(ranked.into_iter().flatten()).collect()
+    let plain = depthwise.into_iter().chain(texels).chain(ranked.into_iter().flatten());
+    plain.chain(winograd).collect()
 }
