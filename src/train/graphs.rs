@@ -251,7 +251,8 @@ pub fn evaluation(model: &Model, batch: usize) -> Result<Graph> {
 /// Errors where the network cannot be built for this batch.
 pub(super) fn loss_gradients(model: &Model, batch: usize) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, seeds) = with_loss(&mut graph, model, batch, Mode::Evaluate, 0, &Loss::default())?;
+    let (forward, seeds) =
+        with_loss(&mut graph, model, batch, Mode::Evaluate, 0, &Loss::default())?;
     let gradients = gradients(&mut graph, &forward, &seeds)?;
     for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
         graph.output(format!("gradient.{}", parameter.name), gradient)?;
