@@ -203,6 +203,10 @@ fn bench(arguments: &Bench) -> Result<ExitCode> {
         thousands(speed.images as u128),
         speed.threads
     ));
+    print_line(&format!(
+        "a network at a third of that speed waits {:.1} % of the time",
+        100.0 * speed.waiting
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -24,6 +24,9 @@ pub struct Speed {
     pub decode: f64,
     /// Images a second that a [`Loader`] makes, transforms, normalisation and batches included.
     pub loader: f64,
+    /// The share of the time, 0 to 1, that a network spends waiting for its next batch which takes a
+    /// third as many images a second as are decoded.
+    pub waiting: f64,
 }
 
 impl Speed {
@@ -36,6 +39,7 @@ impl Speed {
 /// Measures a data set for about `time`: in turns, 256 images from all over the set are
 /// merely decoded, and the same images are made into batches of 64 by a loader with `transforms`, both
 /// on `threads` threads (0 for all of the processor's). The turns let both see the same other load.
+/// Then a network is played that takes batches at a third of the speed of decoding.
 ///
 /// Errors where the data set is empty, an image cannot be read, or a transform does not fit.
 pub fn measure(
@@ -61,7 +65,7 @@ pub fn measure(
     let count = dataset.len().min(ROUND);
     let indices = (0..count).map(|i| (i as u64 * dataset.len() as u64 / count as u64) as u32);
     let part: Arc<dyn Dataset> = Arc::new(super::split::Subset::new(dataset, indices.collect())?);
-    let loader = Loader::new(part.clone(), config)?;
+    let loader = Loader::new(part.clone(), config.clone())?;
     let (mut decoding, mut loading, mut images) = (Duration::ZERO, Duration::ZERO, 0);
     let started = Instant::now();
     for round in 0.. {
@@ -83,5 +87,23 @@ pub fn measure(
         images += count;
     }
     let speed = |time: Duration| images as f64 / time.as_secs_f64().max(1e-9);
-    Ok(Speed { threads, images, decode: speed(decoding), loader: speed(loading) })
+    let decode = speed(decoding);
+    let waiting = waiting(&Loader::new(dataset.clone(), config)?, decode / 3.0, time / 4)?;
+    Ok(Speed { threads, images, decode, loader: speed(loading), waiting })
+}
+
+/// The share of about `time` that a network waits which takes `rate` images a second. That for an
+/// epoch's first batch, which nothing can shorten, does not count.
+fn waiting(loader: &Loader, rate: f64, time: Duration) -> Result<f64> {
+    let mut batches = loader.epoch(0);
+    let mut batch = batches.next().transpose()?;
+    let (mut waited, started) = (Duration::ZERO, Instant::now());
+    while let Some(held) = batch.filter(|_| started.elapsed() < time) {
+        // What a network does on a device leaves the processor to the loader.
+        std::thread::sleep(Duration::from_secs_f64(held.len as f64 / rate.max(1e-9)));
+        let clock = Instant::now();
+        batch = batches.next().transpose()?;
+        waited += clock.elapsed();
+    }
+    Ok(waited.as_secs_f64() / started.elapsed().as_secs_f64().max(1e-9))
 }
