@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::planes::Planes;
-use super::product::{Product, SLACK, Tap};
-use super::{ROWS, depthwise, share_out, slots};
+use super::product::{Product, ROWS, SLACK, Tap, pack};
+use super::{depthwise, share_out, slots};
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
 
@@ -17,7 +17,7 @@ pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
     if g.is_depthwise() {
         return 0;
     }
-    2 * g.depth() + slots() * slot_len(g)
+    2 * g.depth() + g.outputs() * g.depth() + slots() * slot_len(g)
 }
 
 /// The convolution, and with `relu` the ReLU of each stretch of it while it is at hand.
@@ -36,6 +36,12 @@ pub(in crate::ops::conv) fn run(g: &Geometry, relu: bool, io: &mut CpuTensors<'_
         *tap = Tap { weight: k as u32, input: input as u32 };
     }
     let taps = &*taps;
+    let (packed, scratch) = scratch.split_at_mut(g.outputs() * g.depth());
+    let group_weights = g.group_outputs * g.depth();
+    for (weight, packed) in weight.chunks(group_weights).zip(packed.chunks_mut(group_weights)) {
+        pack(weight, g.depth(), taps, packed);
+    }
+    let packed = &*packed;
     let items = g.batch * g.groups;
     let item_len = g.group_outputs * g.output_pixels();
     let channels = |item: usize| {
@@ -46,8 +52,7 @@ pub(in crate::ops::conv) fn run(g: &Geometry, relu: bool, io: &mut CpuTensors<'_
         planes,
         taps,
         relu,
-        weight: &weight[item % g.groups * g.group_outputs * g.depth()..]
-            [..g.group_outputs * g.depth()],
+        weight: &packed[item % g.groups * group_weights..][..group_weights],
         bias: bias.map(|b| &b[item % g.groups * g.group_outputs..][..g.group_outputs]),
     };
     let slot_len = slot_len(g);
@@ -77,18 +82,18 @@ struct Group<'a> {
     planes: Planes,
     taps: &'a [Tap],
     relu: bool,
+    /// [Packed](pack).
     weight: &'a [f32],
     bias: Option<&'a [f32]>,
 }
 
 impl Group<'_> {
-    /// Output channels from `first` on, as many as `output` holds.
+    /// Output channels from `first` on, a multiple of [`ROWS`], as many as `output` holds.
     fn outputs(&self, slot: &[f32], first: usize, output: &mut [f32]) {
         let (pixels, width) = (self.g.output_pixels(), self.g.output[1]);
         let step = self.planes.pitch();
         Product {
             weight: &self.weight[first * self.g.depth()..],
-            weight_step: self.g.depth(),
             rows: output.len() / pixels,
             taps: self.taps,
             input: slot,

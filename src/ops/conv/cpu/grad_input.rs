@@ -5,8 +5,8 @@
 use rayon::prelude::*;
 
 use super::forward::rows_of;
-use super::product::{Product, SLACK, Tap};
-use super::{ROWS, depthwise, share_out, slots};
+use super::product::{Product, ROWS, SLACK, Tap, pack};
+use super::{depthwise, share_out, slots};
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
 
@@ -109,7 +109,7 @@ pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
     if g.is_depthwise() {
         return 0;
     }
-    2 * tap_count(g) + slots() * slot_len(g)
+    2 * tap_count(g) + g.inputs() * tap_count(g) + slots() * slot_len(g)
 }
 
 pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
@@ -123,6 +123,17 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
     list_taps(g, taps);
     let taps = &*taps;
     let axes = axes(g);
+    let group_weights = g.group_inputs * tap_count(g);
+    let (packed, scratch) = scratch.split_at_mut(g.groups * group_weights);
+    for (weight, packed) in weight.chunks(group_weights).zip(packed.chunks_mut(group_weights)) {
+        let mut rest = packed;
+        for (.., taps) in phases_with_taps(g, &axes, taps) {
+            let (here, after) = rest.split_at_mut(g.group_inputs * taps.len());
+            pack(weight, g.taps(), taps, here);
+            rest = after;
+        }
+    }
+    let packed = &*packed;
     let items = g.batch * g.groups;
     let item_len = g.group_inputs * g.input_pixels();
     let channels = |item: usize| {
@@ -132,8 +143,7 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
         g,
         axes,
         taps,
-        weight: &weight[item % g.groups * g.group_outputs * g.depth()..]
-            [..g.group_outputs * g.depth()],
+        weight: &packed[item % g.groups * group_weights..][..group_weights],
         bias: bias.map(|b| &b[item % g.groups * g.group_inputs..][..g.group_inputs]),
     };
     let (slot_len, plane) = (slot_len(g), plane_len(&axes));
@@ -197,35 +207,49 @@ fn phases([rows, columns]: &[Axis; 2]) -> impl Iterator<Item = (Phase, Phase)> +
     rows.phases().flat_map(move |a| columns.clone().map(move |b| (a, b)))
 }
 
+/// The phases, each with its taps.
+fn phases_with_taps<'a>(
+    g: &Geometry,
+    axes: &[Axis; 2],
+    mut taps: &'a [Tap],
+) -> impl Iterator<Item = (Phase, Phase, &'a [Tap])> {
+    let ([rows, columns], outputs) = (*axes, g.group_outputs);
+    phases(axes).map(move |(a, b)| {
+        let count = rows.taps(a.phase).count() * columns.taps(b.phase).count();
+        let (here, rest) = taps.split_at(outputs * count);
+        taps = rest;
+        (a, b, here)
+    })
+}
+
 /// One group of channels of one image.
 struct Group<'a> {
     g: &'a Geometry,
     axes: [Axis; 2],
     taps: &'a [Tap],
+    /// [Packed](pack), one phase after the other.
     weight: &'a [f32],
     /// What is added to the channels: in the transposed convolution.
     bias: Option<&'a [f32]>,
 }
 
 impl Group<'_> {
-    /// Input channels from `first` on, as many as `output` holds.
+    /// Input channels from `first` on, a multiple of [`ROWS`], as many as `output` holds.
     fn inputs(&self, slot: &[f32], first: usize, output: &mut [f32]) {
         let [rows, columns] = &self.axes;
         let (pixels, width, step) = (self.g.input_pixels(), self.g.input[1], columns.pitch());
-        let mut taps = self.taps;
-        for (a, b) in phases(&self.axes) {
-            let count = rows.taps(a.phase).count() * columns.taps(b.phase).count();
-            let (here, rest) = taps.split_at(self.g.group_outputs * count);
-            taps = rest;
+        let mut weight = self.weight;
+        for (a, b, taps) in phases_with_taps(self.g, &self.axes, self.taps) {
+            let (here, rest) = weight.split_at(self.g.group_inputs * taps.len());
+            weight = rest;
             if a.count == 0 || b.count == 0 {
                 continue;
             }
             let (top, left) = (rows.pixel(a), columns.pixel(b));
             Product {
-                weight: &self.weight[first * self.g.taps()..],
-                weight_step: self.g.taps(),
+                weight: &here[first * taps.len()..],
                 rows: output.len() / pixels,
-                taps: here,
+                taps,
                 input: &slot[(a.first - rows.start) * step + b.first - columns.start..],
                 positions: (a.count - 1) * step + b.count,
                 bias: self.bias.map(|bias| &bias[first..]),

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::depthwise;
 use super::planes::Planes;
-use super::product::SLACK;
+use super::product::{SLACK, has_32_registers};
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
 
@@ -20,7 +20,7 @@ const WAVE: usize = 1 << 20;
 /// first-level cache.
 const NEAR: usize = 6 * 1024;
 /// Rows of a tile (output channels) and its columns (taps). The accumulators and what they are made
-/// of fill the 32 registers of AVX-512 and of NEON.
+/// of fill the 32 registers of AVX-512 and of NEON; where there are 16, a tile is half as high.
 const ROWS: usize = 4;
 const TAPS: usize = 6;
 
@@ -149,6 +149,21 @@ impl WithSimd for Strip<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        if has_32_registers::<S>() {
+            return self.sum::<S, ROWS>(simd);
+        }
+        let Strip { wave, group, output, weight } = self;
+        for (half, weight) in weight.chunks_mut(ROWS / 2 * wave.g.depth()).enumerate() {
+            let strip = Strip { wave, group, output: output + half * ROWS / 2, weight };
+            strip.sum::<S, { ROWS / 2 }>(simd);
+        }
+    }
+}
+
+impl Strip<'_> {
+    /// In tiles of `HEIGHT` rows, as many as there are or more.
+    #[inline(always)]
+    fn sum<S: Simd, const HEIGHT: usize>(self, simd: S) {
         let Strip { wave, group, output, weight } = self;
         let (g, layout) = (wave.g, &wave.layout);
         let depth = g.depth();
@@ -160,11 +175,11 @@ impl WithSimd for Strip<'_> {
                 // Rows and taps beyond the last are computed again from the last, and dropped.
                 let taps: [usize; TAPS] =
                     std::array::from_fn(|j| wave.tap(group, (k + j).min(depth - 1)));
-                let mut sums = [[simd.splat_f32s(0.0); TAPS]; ROWS];
+                let mut sums = [[simd.splat_f32s(0.0); TAPS]; HEIGHT];
                 for image in images.clone() {
                     let planes = &wave.inputs[image * layout.inputs..][..layout.inputs];
                     let grads = &wave.outputs[image * layout.outputs..][..layout.outputs];
-                    let grads: [&[S::f32s]; ROWS] = std::array::from_fn(|m| {
+                    let grads: [&[S::f32s]; HEIGHT] = std::array::from_fn(|m| {
                         let channel = group * g.group_outputs + output + m.min(rows - 1);
                         S::as_simd_f32s(&grads[channel * layout.grad..][..layout.grad]).0
                     });
@@ -173,11 +188,11 @@ impl WithSimd for Strip<'_> {
                         &S::as_simd_f32s(&planes[taps[j]..][..layout.grad]).0[..vectors]
                     });
                     for p in 0..vectors {
-                        let x: [S::f32s; TAPS] = std::array::from_fn(|j| x[j][p]);
-                        for m in 0..ROWS {
-                            let grad = grads[m][p];
-                            for j in 0..TAPS {
-                                sums[m][j] = simd.mul_add_e_f32s(grad, x[j], sums[m][j]);
+                        let grads: [S::f32s; HEIGHT] = std::array::from_fn(|m| grads[m][p]);
+                        for j in 0..TAPS {
+                            let x = x[j][p];
+                            for m in 0..HEIGHT {
+                                sums[m][j] = simd.mul_add_e_f32s(grads[m], x, sums[m][j]);
                             }
                         }
                     }

@@ -17,9 +17,6 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-/// Channels that a thread computes at a time where several share an image.
-const ROWS: usize = 8;
-
 /// The number of scratch slots: one for each thread.
 fn slots() -> usize {
     rayon::current_num_threads()

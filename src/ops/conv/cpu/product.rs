@@ -1,7 +1,8 @@
 //! The inner loop of the forward pass and of the input's gradient: a tile of channels by positions
-//! in registers, over all taps.
+//! in registers, over all taps. The weights are laid out before, so that a tap's lie side by side.
 
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
 /// One tap: where its weight is and where its input is.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -14,17 +15,75 @@ pub(super) struct Tap {
 /// Elements that a tile may read beyond the last position: as wide as the widest tile.
 pub(super) const SLACK: usize = COLUMNS * MAX_LANES;
 
-/// Vectors of positions in a tile. With eight rows they fill the 32 registers of AVX-512 and of
-/// NEON, with four the 16 of AVX2: accumulators, the inputs, and a weight.
+/// Vectors of positions in a tile, at most. Accumulators, inputs and a weight have to fit the registers:
+/// 8 x 3 sums the 32 of AVX-512 and of NEON. In the 16 of AVX2 it is 6 x 2 and not 4 x 3: that would need
+/// all 16 and not one to spare, and a sum in memory waits for itself at every tap.
 const COLUMNS: usize = 3;
 const MAX_LANES: usize = 16;
 const MAX_ROWS: usize = 8;
 
-/// `sum over taps of weight[row * weight_step + tap.weight] * input[position + tap.input]`, plus the
-/// row's bias, for each row and position; `write(row, position, values)` takes a run of results.
+/// Channels that a thread computes at a time where several share an image: whole strips, of 8 and of 6.
+pub(super) const ROWS: usize = 24;
+
+/// Lays out the weights `weight[row * step + tap.weight]` as [`Product`] reads them, on all threads. There
+/// are as many rows as `packed` has room for.
+pub(super) fn pack(weight: &[f32], step: usize, taps: &[Tap], packed: &mut [f32]) {
+    let parts = packed.par_chunks_mut((ROWS * taps.len()).max(1)).enumerate();
+    parts.for_each(|(part, packed)| {
+        let weight = weight.get(part * ROWS * step..).unwrap_or_default();
+        pulp::Arch::new().dispatch(Pack { weight, step, taps, packed });
+    });
+}
+
+struct Pack<'a> {
+    weight: &'a [f32],
+    step: usize,
+    taps: &'a [Tap],
+    packed: &'a mut [f32],
+}
+
+impl WithSimd for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Pack { weight, step, taps, packed } = self;
+        let rows = packed.len() / taps.len().max(1);
+        let (mut row, mut rest) = (0, packed);
+        while row < rows {
+            let height = height::<S>(rows - row);
+            let (strip, after) = rest.split_at_mut(height * taps.len());
+            for (values, tap) in strip.chunks_exact_mut(height).zip(taps) {
+                let column = weight[row * step + tap.weight as usize..].iter().step_by(step);
+                values.iter_mut().zip(column).for_each(|(value, &w)| *value = w);
+            }
+            (row, rest) = (row + height, after);
+        }
+    }
+}
+
+/// Rows of the next strip, where so many are left.
+#[inline(always)]
+fn height<S: Simd>(left: usize) -> usize {
+    match left {
+        8.. if has_32_registers::<S>() => 8,
+        6.. => 6,
+        4.. => 4,
+        2.. => 2,
+        _ => 1,
+    }
+}
+
+/// Whether there are 32 vector registers and not 16.
+pub(super) fn has_32_registers<S: Simd>() -> bool {
+    S::F32_LANES == 16 || cfg!(target_arch = "aarch64")
+}
+
+/// `sum over taps of weight[row, tap] * input[position + tap.input]`, plus the row's bias, for each row
+/// and position; `write(row, position, values)` takes a run of results.
 pub(super) struct Product<'a> {
+    /// Strips of rows one after the other, the rows of a strip side by side for each tap: see [`pack`].
     pub(super) weight: &'a [f32],
-    pub(super) weight_step: usize,
     pub(super) rows: usize,
     pub(super) taps: &'a [Tap],
     /// At least [`SLACK`] elements longer than the taps of the last position reach.
@@ -49,61 +108,56 @@ impl WithSimd for Product<'_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let mut row = 0;
         while row < self.rows {
-            let left = self.rows - row;
-            row += match left {
-                8.. if S::F32_LANES == 16 || cfg!(target_arch = "aarch64") => {
-                    self.strip::<S, 8>(simd, row)
-                }
-                4.. => self.strip::<S, 4>(simd, row),
-                2.. => self.strip::<S, 2>(simd, row),
-                _ => self.strip::<S, 1>(simd, row),
-            };
+            let height = height::<S>(self.rows - row);
+            match height {
+                8 => self.strip::<S, 8, 3>(simd, row),
+                6 => self.strip::<S, 6, 2>(simd, row),
+                4 => self.strip::<S, 4, 2>(simd, row),
+                2 => self.strip::<S, 2, 3>(simd, row),
+                _ => self.strip::<S, 1, 3>(simd, row),
+            }
+            row += height;
         }
     }
 }
 
 impl Product<'_> {
-    /// `ROWS` rows, all positions: in whole tiles, then in a narrower one.
+    /// `HEIGHT` rows, all positions: in tiles of `WIDTH` vectors, then in a narrower one.
     #[inline(always)]
-    fn strip<S: Simd, const ROWS: usize>(&mut self, simd: S, row: usize) -> usize {
+    fn strip<S: Simd, const HEIGHT: usize, const WIDTH: usize>(&mut self, simd: S, row: usize) {
         let mut at = 0;
         while at < self.positions {
             let vectors = (self.positions - at).div_ceil(S::F32_LANES);
             at += match vectors {
-                1 => self.tile::<S, ROWS, 1>(simd, row, at),
-                2 => self.tile::<S, ROWS, 2>(simd, row, at),
-                _ => self.tile::<S, ROWS, COLUMNS>(simd, row, at),
+                1 => self.tile::<S, HEIGHT, 1>(simd, row, at),
+                2 => self.tile::<S, HEIGHT, 2>(simd, row, at),
+                _ => self.tile::<S, HEIGHT, WIDTH>(simd, row, at),
             };
         }
-        ROWS
     }
 
-    /// `ROWS` rows by `WIDTH` vectors of positions.
+    /// `HEIGHT` rows by `WIDTH` vectors of positions.
     #[inline(always)]
-    fn tile<S: Simd, const ROWS: usize, const WIDTH: usize>(
+    fn tile<S: Simd, const HEIGHT: usize, const WIDTH: usize>(
         &mut self,
         simd: S,
         row: usize,
         at: usize,
     ) -> usize {
         let wide = WIDTH * S::F32_LANES;
-        let weight = &self.weight[row * self.weight_step..];
-        let reach = weight.len().saturating_sub((ROWS - 1) * self.weight_step);
-        let rows: [&[f32]; ROWS] =
-            std::array::from_fn(|m| &weight[m * self.weight_step..][..reach]);
-        let mut sums = [[simd.splat_f32s(0.0); WIDTH]; ROWS];
+        let (weight, _) = self.weight[row * self.taps.len()..].as_chunks::<HEIGHT>();
+        let mut sums = [[simd.splat_f32s(0.0); WIDTH]; HEIGHT];
         if let Some(bias) = self.bias {
-            for m in 0..ROWS {
+            for m in 0..HEIGHT {
                 sums[m] = [simd.splat_f32s(bias[row + m]); WIDTH];
             }
         }
         let input = &self.input[at..];
-        for tap in self.taps {
+        for (tap, weight) in self.taps.iter().zip(weight) {
             let (from, _) = S::as_simd_f32s(&input[tap.input as usize..][..wide]);
             let x: [S::f32s; WIDTH] = std::array::from_fn(|j| from[j]);
-            let place = tap.weight as usize;
-            for m in 0..ROWS {
-                let w = simd.splat_f32s(rows[m][place]);
+            for m in 0..HEIGHT {
+                let w = simd.splat_f32s(weight[m]);
                 for j in 0..WIDTH {
                     sums[m][j] = simd.mul_add_e_f32s(w, x[j], sums[m][j]);
                 }
@@ -112,11 +166,11 @@ impl Product<'_> {
         // All of them at once: a loop around `write` would keep the sums from being in registers.
         let mut results = [0.0; MAX_ROWS * SLACK];
         let (vectors, _) = S::as_mut_simd_f32s(&mut results);
-        for m in 0..ROWS {
+        for m in 0..HEIGHT {
             vectors[m * WIDTH..][..WIDTH].copy_from_slice(&sums[m]);
         }
         let run = wide.min(self.positions - at);
-        for (m, values) in results.chunks(wide).take(ROWS).enumerate() {
+        for (m, values) in results.chunks(wide).take(HEIGHT).enumerate() {
             (self.write)(row + m, at, &values[..run]);
         }
         wide
