@@ -125,19 +125,22 @@ fn print(report: &Report) {
         let [each, fixed] = [launch.dispatch_us, launch.submission_us];
         println!("host     {each:.2} us a dispatch, {fixed:.0} us a submission");
     }
-    println!("\n{}, a training step in f32", report.model);
+    println!("\n{}, a training step", report.model);
     for batch in &report.batches {
-        match &batch.step {
-            Some(step) => println!(
-                "batch {:>3}  {:>9.2} ms  {:>8.1} images/s  {:>8.1} GFLOP/s  floor {:.2} ms: {:.1} %",
+        for (precision, step) in [("f32", &batch.step), ("f16", &batch.half)] {
+            let Some(step) = step else { continue };
+            println!(
+                "batch {:>3} {precision}  {:>9.2} ms  {:>8.1} images/s  {:>8.1} GFLOP/s  floor {:.2} ms: {:.1} %",
                 batch.batch,
                 step.ms,
                 step.images_per_s,
                 step.gflops,
                 step.floor_ms,
                 100.0 * step.of_floor,
-            ),
-            None => println!("batch {:>3}  {}", batch.batch, batch.fault.as_deref().unwrap_or("-")),
+            );
+        }
+        if let Some(fault) = &batch.fault {
+            println!("batch {:>3} {fault}", batch.batch);
         }
     }
     for peer in &report.peers {

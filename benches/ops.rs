@@ -11,6 +11,7 @@ use gabor::nn::Model;
 use gabor::ops::case::{Case, Draw};
 use gabor::ops::gemm::MatMul;
 use gabor::optim::Sgd;
+use gabor::train::Precision;
 use gabor::zoo;
 
 /// Images a step.
@@ -92,7 +93,7 @@ fn workloads() -> Result<Vec<(String, Workload)>> {
         workloads.push((name, Workload::op(&sample.case)?));
         Ok(())
     })?;
-    let step = Workload::training_step(&model, &sgd, BATCH)?;
+    let step = Workload::training_step(&model, &sgd, BATCH, Precision::F32)?;
     workloads.push(("training step".into(), step));
     Ok(workloads)
 }

@@ -256,8 +256,8 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Binding ranges start at multiples of this many elements (256 bytes).
-    pub const ALIGNMENT: usize = 64;
+    /// Binding ranges start at multiples of this many elements (256 bytes in half precision).
+    pub const ALIGNMENT: usize = 128;
     /// Rows of texels start at multiples of 256 bytes too.
     pub const LEAST_COLUMNS: u32 = 16;
     /// The rows that every adapter's textures may have.

@@ -1,6 +1,9 @@
 //! Shapes, element types and host tensors.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use half::f16;
 
 use crate::error::{Error, Result};
 
@@ -77,20 +80,40 @@ impl fmt::Debug for Shape {
     }
 }
 
-/// The type of one element. Both take four bytes.
+/// The type of one element.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DType {
     /// IEEE 754 single precision.
     F32,
+    /// IEEE 754 half precision, for values between ops: arithmetic is in single precision, and what is too
+    /// large is stored as the largest finite number, 65504. A host tensor of it is an `f32` one.
+    F16,
     /// Labels, indices, random-number counters.
     U32,
 }
 
 impl DType {
-    /// Bytes of one element.
+    /// Bytes of one element in a GPU's memory. The CPU engine has four for each.
     pub const fn size(self) -> usize {
-        4
+        match self {
+            DType::F32 | DType::U32 => 4,
+            DType::F16 => 2,
+        }
     }
+
+    /// The type that a host tensor has for it.
+    pub const fn on_host(self) -> DType {
+        match self {
+            DType::F32 | DType::F16 => DType::F32,
+            DType::U32 => DType::U32,
+        }
+    }
+}
+
+/// The half-precision number nearest to `x`; for one that is too large, the largest that is finite.
+pub(crate) fn to_half(x: f32) -> f16 {
+    const LARGEST: f32 = 65504.0;
+    f16::from_f32(x.clamp(-LARGEST, LARGEST))
 }
 
 /// The shape and element type of a value.
@@ -113,14 +136,24 @@ impl TensorType {
         TensorType { shape: shape.into(), dtype: DType::U32 }
     }
 
+    /// An `f16` tensor of this shape.
+    pub fn f16(shape: impl Into<Shape>) -> Self {
+        TensorType { shape: shape.into(), dtype: DType::F16 }
+    }
+
+    /// This shape with elements of another type.
+    pub fn with_dtype(&self, dtype: DType) -> Self {
+        TensorType { shape: self.shape.clone(), dtype }
+    }
+
     /// The number of elements.
     pub fn elements(&self) -> usize {
         self.shape.elements()
     }
 
-    /// The size in bytes.
+    /// The size in bytes, in whole words of four.
     pub fn bytes(&self) -> u64 {
-        self.elements() as u64 * self.dtype.size() as u64
+        (self.elements() as u64 * self.dtype.size() as u64).next_multiple_of(4)
     }
 
     /// The extents, outermost first.
@@ -133,6 +166,7 @@ impl fmt::Display for TensorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dtype = match self.dtype {
             DType::F32 => "f32",
+            DType::F16 => "f16",
             DType::U32 => "u32",
         };
         write!(f, "{dtype}{}", self.shape)
@@ -175,7 +209,7 @@ impl Tensor {
     pub fn zeros(ty: &TensorType) -> Self {
         let n = ty.elements();
         let data = match ty.dtype {
-            DType::F32 => Data::F32(vec![0.0; n]),
+            DType::F32 | DType::F16 => Data::F32(vec![0.0; n]),
             DType::U32 => Data::U32(vec![0; n]),
         };
         Tensor { shape: ty.shape.clone(), data }
@@ -246,6 +280,19 @@ impl Tensor {
         match self.data {
             Data::U32(v) => v,
             Data::F32(_) => vec![],
+        }
+    }
+
+    /// The elements as a device holds those of this type, in whole words.
+    pub(crate) fn bytes_as(&self, dtype: DType) -> Cow<'_, [u8]> {
+        match (&self.data, dtype) {
+            (Data::F32(values), DType::F16) => {
+                let mut bytes: Vec<u8> =
+                    values.iter().flat_map(|&x| to_half(x).to_le_bytes()).collect();
+                bytes.resize(bytes.len().next_multiple_of(4), 0);
+                bytes.into()
+            }
+            _ => self.bytes().into(),
         }
     }
 

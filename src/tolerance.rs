@@ -19,6 +19,13 @@ impl Tolerance {
         Tolerance { rtol, atol: f64::from(f32::MIN_POSITIVE) }
     }
 
+    /// This, and then rounded to half precision: half a unit in its last place, and below its normal numbers
+    /// half the distance between two.
+    pub fn stored_as_half(self) -> Self {
+        let (rtol, atol) = (0.5f64.powi(11), 0.5f64.powi(25));
+        Tolerance { rtol: self.rtol + rtol, atol: self.atol + atol }
+    }
+
     /// For double precision against double precision in another order.
     pub fn double() -> Self {
         Tolerance { rtol: 1e-11, atol: f64::from(f32::MIN_POSITIVE) }

@@ -69,7 +69,7 @@ fn row(entry: &Entry) -> String {
         let types = Types::infer(case.op.as_ref(), case.input_types()).unwrap();
         terms = terms.max(case.op.reduction(&types));
         for adapter in adapters() {
-            for variant in case.op.gpu(&types, &adapter).unwrap_or_default() {
+            for variant in case.op.variants(&types, &adapter).unwrap_or_default() {
                 if !variants.contains(&variant.name) {
                     variants.push(variant.name);
                 }

@@ -17,6 +17,7 @@ use gabor::error::Error;
 use gabor::graph::{Clock, Target};
 use gabor::nn::Model;
 use gabor::optim::Sgd;
+use gabor::train::Precision;
 use gabor::zoo;
 use serde_json::Value;
 
@@ -37,7 +38,7 @@ fn devices() -> Vec<Device> {
 fn profiles() -> &'static [(Device, Profile)] {
     static PROFILES: OnceLock<Vec<(Device, Profile)>> = OnceLock::new();
     PROFILES.get_or_init(|| {
-        let options = Options { batch: 3, steps: 2 };
+        let options = Options { batch: 3, steps: 2, precision: Precision::F32 };
         let profiled = devices().into_iter().map(|device| {
             let peak = measure_peak(&device, &Effort::QUICK).unwrap();
             let profile = profile(&device, &lenet(), &sgd(), options, &peak).unwrap();
@@ -71,7 +72,7 @@ fn peaks_are_plausible_and_can_be_repeated() {
 
 #[test]
 fn rows_add_up_to_layers_passes_and_the_step() {
-    let workload = Workload::training_step(&lenet(), &sgd(), 3).unwrap();
+    let workload = Workload::training_step(&lenet(), &sgd(), 3, Precision::F32).unwrap();
     let cost = workload.cost().unwrap();
     for (device, profile) in profiles() {
         println!("{} {:?} {:?}", profile.device, profile.clock, profile.host);
@@ -149,7 +150,7 @@ fn every_op_has_a_time_by_the_clock_that_is_named() {
 
 #[test]
 fn a_timed_run_computes_what_any_run_does() {
-    let workload = Workload::training_step(&lenet(), &sgd(), 3).unwrap();
+    let workload = Workload::training_step(&lenet(), &sgd(), 3, Precision::F32).unwrap();
     for device in devices() {
         let losses = |is_timed: bool| -> Vec<u32> {
             let mut runner = Runner::new(&device, &workload, 1).unwrap();
@@ -240,11 +241,12 @@ fn a_report_tells_what_failed_and_goes_on() {
             ("absent".into(), words(&["/no/such/program"])),
         ],
     };
+    let has_half = matches!(device.target(), Target::Gpu(adapter) if adapter.f16);
     let opened = std::cell::Cell::new(0);
     let open = || {
         opened.set(opened.get() + 1);
-        // The first is for the peaks, the next two for the first batch.
-        let fails = opened.get() > 3;
+        // The first is for the peaks, the others for the first batch.
+        let fails = opened.get() > if has_half { 4 } else { 3 };
         if fails { Err(Error::Usage("memory gave out".into())) } else { Ok(device.clone()) }
     };
     let report = report(&options, &open, &|_| {}).unwrap();
@@ -253,6 +255,7 @@ fn a_report_tells_what_failed_and_goes_on() {
     assert!(first.fault.is_none() && step.ms_min <= step.ms && step.ms <= step.ms_max);
     assert!((step.of_floor - step.floor_ms / step.ms).abs() < 1e-12 && step.of_floor > 0.0);
     assert!((step.images_per_s * step.ms / 4e3 - 1.0).abs() < 1e-9 && step.loss > 0.0);
+    assert_eq!(first.half.is_some_and(|half| (half.loss - step.loss).abs() < 0.1), has_half);
     assert!(second.step.is_none() && second.fault.as_deref() == Some("memory gave out"));
     assert!(report.profile.is_some() && report.faults.is_empty());
     if cfg!(unix) {

@@ -31,7 +31,7 @@ fn uses() -> HashMap<String, (String, Dispatch)> {
         for case in (entry.cases)(&mut Draw::new(1)) {
             let types = Types::infer(case.op.as_ref(), case.input_types()).unwrap();
             for adapter in adapters() {
-                let Ok(variants) = case.op.gpu(&types, &adapter) else { continue };
+                let Ok(variants) = case.op.variants(&types, &adapter) else { continue };
                 for dispatch in variants.into_iter().flat_map(|v| v.dispatches) {
                     let text = assemble(dispatch.shader, &dispatch.constants).unwrap();
                     uses.entry(text).or_insert((entry.name.to_owned(), dispatch));

@@ -184,7 +184,7 @@ fn each_run_gives_the_same_bits() {
 fn variants(op: &dyn Op, inputs: [&[usize]; 2], adapter: &Adapter) -> Vec<Variant> {
     let inputs = inputs.map(TensorType::f32);
     let types = Types::infer(op, inputs.to_vec()).unwrap();
-    let variants = op.gpu(&types, adapter).unwrap().into_iter();
+    let variants = op.variants(&types, adapter).unwrap().into_iter();
     variants.filter(|v| Winograd::named(v.name).is_some()).collect()
 }
 

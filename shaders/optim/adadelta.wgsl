@@ -4,7 +4,7 @@
 // square_avg     as weight
 // acc_delta      as weight
 // grad           as weight
-// learning_rate  [1]
+// learning_rate  [1]; negative: nothing changes
 //
 //   g = g + weight_decay w,  s = rho s + (1 - rho) g^2
 //   d = sqrt(a + eps) / sqrt(s + eps) g,  a = rho a + (1 - rho) d^2
@@ -39,7 +39,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let i = flat_thread(global, groups, WIDTH);
-    if i >= params.vectors {
+    if i >= params.vectors || learning_rate[0] < 0.0 {
         return;
     }
     let w = weight[i];

@@ -3,7 +3,7 @@
 // weight         [n], rounded up to whole vectors; the padding is written but never read back
 // state_sum      as weight
 // grad           as weight
-// learning_rate  [1]
+// learning_rate  [1]; negative: nothing changes
 // step           [1], from 1, read with FALLING only
 //
 //   g = g + weight_decay w,  s = s + g^2
@@ -39,7 +39,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let i = flat_thread(global, groups, WIDTH);
-    if i >= params.vectors {
+    if i >= params.vectors || learning_rate[0] < 0.0 {
         return;
     }
     var rate = learning_rate[0] * params.learning_rate_scale;

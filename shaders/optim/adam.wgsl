@@ -5,7 +5,7 @@
 // exp_avg_sq      as weight
 // max_exp_avg_sq  as weight, touched with AMSGRAD only
 // grad            as weight
-// learning_rate   [1]
+// learning_rate   [1]; negative: nothing changes
 // step            [1], from 1
 //
 // With r = learning_rate * learning_rate_scale:
@@ -51,7 +51,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let i = flat_thread(global, groups, WIDTH);
-    if i >= params.vectors {
+    if i >= params.vectors || learning_rate[0] < 0.0 {
         return;
     }
     let rate = learning_rate[0] * params.learning_rate_scale;

@@ -3,7 +3,7 @@
 // weight         [n], rounded up to whole vectors; the padding is written but never read back
 // velocity       as weight
 // grad           as weight
-// learning_rate  [1]
+// learning_rate  [1]; negative: nothing changes
 // weight_square  [1], the sum of the squares of the weight
 // grad_square    [1], the sum of the squares of the gradient
 //
@@ -39,7 +39,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let i = flat_thread(global, groups, WIDTH);
-    if i >= params.vectors {
+    if i >= params.vectors || learning_rate[0] < 0.0 {
         return;
     }
     let weight_norm = sqrt(weight_square[0]);

@@ -3,7 +3,7 @@
 // weight         [n], rounded up to whole vectors; the padding is written but never read back
 // exp_avg        as weight
 // grad           as weight
-// learning_rate  [1]
+// learning_rate  [1]; negative: nothing changes
 //
 //   w = w - r (sign(beta1 m + (1 - beta1) g) + weight_decay w), r = learning_rate * learning_rate_scale
 //   m = beta2 m + (1 - beta2) g
@@ -37,7 +37,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let i = flat_thread(global, groups, WIDTH);
-    if i >= params.vectors {
+    if i >= params.vectors || learning_rate[0] < 0.0 {
         return;
     }
     let w = weight[i];

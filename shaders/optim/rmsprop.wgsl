@@ -5,7 +5,7 @@
 // momentum_buffer  as weight, touched with MOMENTUM only
 // grad_avg         as weight, touched with CENTERED only
 // grad             as weight
-// learning_rate    [1]
+// learning_rate    [1]; negative: nothing changes
 //
 //   g = g + weight_decay w,  s = alpha s + (1 - alpha) g^2
 //   CENTERED  a = alpha a + (1 - alpha) g,  d = s - a^2;  else d = s
@@ -45,7 +45,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let i = flat_thread(global, groups, WIDTH);
-    if i >= params.vectors {
+    if i >= params.vectors || learning_rate[0] < 0.0 {
         return;
     }
     let w = weight[i];

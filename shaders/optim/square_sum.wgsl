@@ -1,4 +1,5 @@
-// sums[first_part + p] = sum of x[i]^2 over part p, `part` elements long.
+// sums[first_part + p] = sum of x[i]^2 over part p, `part` elements long; with OVERFLOWS the number of
+// elements of which half precision has none as large.
 //
 // x     [count]
 // sums  [parts of all dispatches]
@@ -8,7 +9,12 @@
 
 // import lib/index.wgsl
 
+const OVERFLOWS: bool = false;
 const WIDTH: u32 = 64u;
+
+// The bits of 65504, the largest number in half precision. Those of larger ones, of infinities and of what
+// is no number are above.
+const LARGEST = 0x477fe000u;
 
 struct Params {
     count: u32,
@@ -20,6 +26,13 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
+
+fn term(x: f32) -> f32 {
+    if OVERFLOWS {
+        return select(0.0, 1.0, (bitcast<u32>(x) & 0x7fffffffu) >= LARGEST);
+    }
+    return x * x;
+}
 
 var<workgroup> partial: array<f32, WIDTH>;
 
@@ -34,7 +47,7 @@ fn main(
     if p < params.parts {
         let end = min((p + 1u) * params.part, params.count);
         for (var i = p * params.part + local; i < end; i += WIDTH) {
-            sum += x[i] * x[i];
+            sum += term(x[i]);
         }
     }
     partial[local] = sum;

@@ -14,7 +14,7 @@ use crate::ops::{Cost, Types};
 use crate::optim::Optimizer;
 use crate::tensor::{Data, Tensor};
 use crate::tolerance::Tolerance;
-use crate::train::Names;
+use crate::train::{Names, Precision};
 
 /// What to measure, and how long.
 #[derive(Clone, Debug)]
@@ -221,7 +221,10 @@ impl Bench<'_> {
 
     /// The whole step; on the GPU only if it gives the CPU's loss.
     fn measure_step(&self) -> Result<Row> {
-        let workload = Workload::training_step(self.model, self.optimizer, self.options.batch)?;
+        let workload = {
+            let (model, batch) = (self.model, self.options.batch);
+            Workload::training_step(model, self.optimizer, batch, Precision::F32)?
+        };
         let mut row = self.empty_row("all", Pass::Step, "training_step", workload.cost()?);
         row.inputs = shapes(&[self.model.input_type(self.options.batch)?]);
         let loss = |device: &Device| Runner::new(device, &workload, 1)?.run()?.scalar(Names::LOSS);

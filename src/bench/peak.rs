@@ -235,7 +235,7 @@ impl Prober<'_> {
             Target::Cpu => vec![None],
             Target::Gpu(adapter) => {
                 let types = Types::infer(case.op.as_ref(), case.input_types())?;
-                let variants = case.op.gpu(&types, &adapter)?;
+                let variants = case.op.variants(&types, &adapter)?;
                 variants.iter().map(|variant| Some(variant.name)).collect()
             }
         };

@@ -24,7 +24,7 @@ use crate::ops::softmax::SoftmaxCrossEntropy;
 use crate::optim::Sgd;
 use crate::session::Session;
 use crate::tensor::{Tensor, TensorType};
-use crate::train::Names;
+use crate::train::{Names, Precision};
 use crate::zoo;
 
 /// A workload that other frameworks are timed on too.
@@ -213,7 +213,7 @@ impl Peer {
     pub fn workload(&self) -> Result<Workload> {
         if self.is_training() {
             let sgd = Sgd::new(1e-3).momentum(0.9).weight_decay(5e-4).decay_biases();
-            return Workload::training_step(&self.model()?, &sgd, self.batch);
+            return Workload::training_step(&self.model()?, &sgd, self.batch, Precision::F32);
         }
         Workload::resident(self.graph()?)
     }

@@ -13,6 +13,7 @@ use crate::graph::{Clock, Home, Plan, PlanStep, Timeline};
 use crate::nn::Model;
 use crate::ops::Cost;
 use crate::optim::Optimizer;
+use crate::train::Precision;
 
 /// What to profile.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,8 @@ pub struct Options {
     pub batch: usize,
     /// Steps that are timed; figures are medians over them.
     pub steps: usize,
+    /// How the values of a step are stored.
+    pub precision: Precision,
 }
 
 /// A profile of a network's training step on a device.
@@ -30,6 +33,8 @@ pub struct Profile {
     pub model: String,
     /// Images a step.
     pub batch: usize,
+    /// How the values of a step are stored.
+    pub precision: Precision,
     /// The device's name.
     pub device: String,
     /// By whose clock the ops were timed.
@@ -159,7 +164,7 @@ pub fn profile(
     options: Options,
     peak: &Peak,
 ) -> Result<Profile> {
-    let workload = Workload::training_step(model, optimizer, options.batch)?;
+    let workload = Workload::training_step(model, optimizer, options.batch, options.precision)?;
     let mut runner = Runner::new(device, &workload, 1)?;
     // The second run is the first for which everything has been compiled.
     runner.run()?;
@@ -177,6 +182,7 @@ pub fn profile(
     Ok(Profile {
         model: model.name().into(),
         batch: options.batch,
+        precision: options.precision,
         device: device.name(),
         clock: timelines.first().map_or(Clock::Host, |(_, timeline)| timeline.clock),
         steps: timelines.len(),
@@ -224,7 +230,7 @@ pub fn layer_times(
     options: Options,
     seconds: f64,
 ) -> Result<LayerTimes> {
-    let workload = Workload::training_step(model, optimizer, options.batch)?;
+    let workload = Workload::training_step(model, optimizer, options.batch, options.precision)?;
     let mut runner = Runner::new(device, &workload, 1)?;
     runner.run()?;
     let began = Instant::now();

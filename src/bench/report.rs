@@ -13,7 +13,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Model;
 use crate::optim::Sgd;
-use crate::train::Names;
+use crate::train::{Names, Precision};
 
 /// What to report on.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ pub struct Batch {
     pub batch: usize,
     /// The figures.
     pub step: Option<Step>,
+    /// Those with values in half precision, where the adapter has it.
+    pub half: Option<Step>,
     /// Why there are none, such as memory that gave out.
     pub fault: Option<String>,
 }
@@ -146,12 +148,22 @@ pub fn report(
     };
     for (i, &batch) in options.batches.iter().enumerate() {
         tell(&format!("training step, batch {batch}"));
-        let step = open().and_then(|device| measure_step(options, &device, batch, &report.peak));
-        let (step, fault) = split(step);
-        report.batches.push(Batch { batch, step, fault });
+        let measured = |precision| {
+            let step =
+                open().and_then(|d| measure_step(options, &d, batch, precision, &report.peak));
+            split(step)
+        };
+        let (step, mut fault) = measured(Precision::F32);
+        let mut half = None;
+        if report.peak.f16.is_some() {
+            let (step, in_half) = measured(Precision::F16);
+            half = step;
+            fault = fault.or(in_half.map(|fault| format!("in half precision: {fault}")));
+        }
+        report.batches.push(Batch { batch, step, half, fault });
         if i == 0 {
             tell("each op of it");
-            let part = profile::Options { batch, steps: options.steps };
+            let part = profile::Options { batch, steps: options.steps, precision: Precision::F32 };
             let found = open().and_then(|device| {
                 profile::profile(&device, &options.model, &sgd(), part, &report.peak)
             });
@@ -190,8 +202,14 @@ fn adapter(device: &Device) -> Value {
     }
 }
 
-fn measure_step(options: &Options, device: &Device, batch: usize, peak: &Peak) -> Result<Step> {
-    let workload = Workload::training_step(&options.model, &sgd(), batch)?;
+fn measure_step(
+    options: &Options,
+    device: &Device,
+    batch: usize,
+    precision: Precision,
+    peak: &Peak,
+) -> Result<Step> {
+    let workload = Workload::training_step(&options.model, &sgd(), batch, precision)?;
     let mut runner = Runner::new(device, &workload, 1)?;
     let loss = runner.run()?.scalar(Names::LOSS)?;
     if !loss.is_finite() {

@@ -12,7 +12,7 @@ use crate::ops::{Cost, Emit, Op};
 use crate::optim::Optimizer;
 use crate::session::Session;
 use crate::tensor::{Tensor, TensorType};
-use crate::train::{Names, training_step};
+use crate::train::{Names, Options, Precision, training_step_with};
 
 /// A graph to be timed, with what it is given in each run.
 #[derive(Clone, Debug)]
@@ -68,8 +68,14 @@ impl Workload {
     /// in training; the images stay on the device.
     ///
     /// Errors where the network cannot be built for this batch.
-    pub fn training_step(model: &Model, optimizer: &dyn Optimizer, batch: usize) -> Result<Self> {
-        let graph = training_step(model, optimizer, batch, 1)?;
+    pub fn training_step(
+        model: &Model,
+        optimizer: &dyn Optimizer,
+        batch: usize,
+        precision: Precision,
+    ) -> Result<Self> {
+        let options = Options { seed: 1, precision, ..Options::default() };
+        let graph = training_step_with(model, optimizer, &options, batch)?;
         let mut given = random_batch(model, batch)?;
         given.push((Names::LEARNING_RATE.into(), Tensor::scalar(optimizer.learning_rate())));
         // Networks without dropout have no counter.

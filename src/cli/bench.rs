@@ -12,7 +12,7 @@ use crate::bench::layers::{Figures, Options, Row, measure_layers};
 use crate::bench::{Budget, Pass, peers};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::train::training_step;
+use crate::train::{Precision, training_step};
 use crate::tuning::{Cache, Tuning};
 use crate::zoo;
 
@@ -120,6 +120,10 @@ fn run_layers(arguments: &Arguments) -> Result<ExitCode> {
         check: arguments.check,
         filter: arguments.filter.clone(),
     };
+    if chosen.precision != Precision::F32 {
+        let remedy = "is for `gabor profile`, `tune` and `summary`; op by op only f32 is timed";
+        return Err(Error::setting("precision", "f16", remedy));
+    }
     let Chosen { model, optimizer, .. } = chosen;
     if let Some(device) = &gpu {
         device.tune(&training_step(&model, optimizer.as_ref(), options.batch, 1)?);

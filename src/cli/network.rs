@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::nn::Model;
 use crate::optim::Optimizer;
-use crate::train::TrainConfig;
+use crate::train::{Options, Precision, TrainConfig, training_step_with};
 
 /// A configuration in place of the name of a network of the library, and what it is for.
 #[derive(Debug, Args)]
@@ -22,12 +23,16 @@ pub(super) struct NetworkOf {
     /// The number of classes.
     #[arg(long)]
     classes: Option<usize>,
+    /// How the values of a training step are stored: f32 or f16. Without it as the configuration says.
+    #[arg(long, value_name = "TYPE")]
+    precision: Option<String>,
 }
 
 /// A network and how it would be trained.
 pub(super) struct Chosen {
     pub(super) model: Model,
     pub(super) optimizer: Box<dyn Optimizer>,
+    pub(super) precision: Precision,
     /// Images at a time on the device, where a configuration says.
     pub(super) batch: Option<usize>,
 }
@@ -48,13 +53,23 @@ impl NetworkOf {
             None => TrainConfig { model: name.to_owned(), ..TrainConfig::default() },
         };
         let model = config.model_for(input, self.classes)?;
+        let precision = self.precision.as_deref().map(Precision::named).transpose()?;
+        let precision = precision.unwrap_or(config.precision);
         let batch = config.micro_batch.unwrap_or(config.batch).min(config.batch);
         let batch = self.config.is_some().then_some(batch);
-        Ok(Chosen { model, optimizer: config.optimizer(), batch })
+        Ok(Chosen { model, optimizer: config.optimizer(), precision, batch })
     }
 }
 
 impl Chosen {
+    /// A training step on a batch.
+    ///
+    /// Errors where the network cannot be built for it.
+    pub(super) fn training_step(&self, batch: usize) -> Result<Graph> {
+        let options = Options { precision: self.precision, ..Options::default() };
+        training_step_with(&self.model, self.optimizer.as_ref(), &options, batch)
+    }
+
     /// The batch to time a step with: the one that is asked for, or the configuration's; else 64, or 4 for
     /// images larger than 64x64.
     pub(super) fn batch(&self, asked: Option<usize>) -> usize {

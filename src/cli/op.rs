@@ -79,7 +79,7 @@ fn tensors(path: PathBuf) -> Result<Vec<(String, Tensor)>> {
     let tensors = safetensors::load(path)?.into_parts().0.into_iter();
     let at_least_a_vector = tensors.map(|(name, tensor)| {
         let tensor = match (tensor.shape().rank(), tensor.dtype()) {
-            (0, DType::F32) => Tensor::f32([1], tensor.into_f32())?,
+            (0, DType::F32 | DType::F16) => Tensor::f32([1], tensor.into_f32())?,
             (0, DType::U32) => Tensor::u32([1], tensor.into_u32())?,
             _ => tensor,
         };

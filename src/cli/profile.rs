@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         write_json(&peak, arguments.json.as_deref())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let options = Options { batch, steps: arguments.steps };
+    let options = Options { batch, steps: arguments.steps, precision: chosen.precision };
     let profile = profile(&device, &chosen.model, chosen.optimizer.as_ref(), options, &peak)?;
     if !is_quiet {
         print_profile(&profile, arguments.sort);

@@ -4,13 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::network::{Chosen, NetworkOf};
+use super::network::NetworkOf;
 use super::print_line;
 use super::table::{Table, bytes, short, thousands};
 use crate::error::Result;
 use crate::graph::{Footprint, Kind, Plan, Recompute};
 use crate::nn::Summary;
-use crate::train::training_step;
 
 /// List a network's layers, shapes, parameters and arithmetic.
 ///
@@ -20,6 +19,7 @@ use crate::train::training_step;
 #[command(after_help = "Examples:
   gabor summary alexnet --batch 128
   gabor summary resnet-18 --batch 32 --memory --recompute full
+  gabor summary alexnet --batch 128 --memory --precision f16
   gabor summary --config cifar-11pct
   gabor summary --config my-network.toml --input 3,32,32 --classes 10")]
 pub(super) struct Arguments {
@@ -44,10 +44,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let chosen = arguments.network.choose(arguments.model.as_deref().unwrap_or_default())?;
-    let Chosen { model, optimizer, .. } = chosen;
+    let model = &chosen.model;
     let device = super::eval::device(&arguments.device)?;
     print(&model.summary(arguments.batch)?);
-    let step = training_step(&model, optimizer.as_ref(), arguments.batch, 0)?;
+    let step = chosen.training_step(arguments.batch)?;
     let step = Recompute::named(&arguments.recompute)?.apply(step);
     let plan = Plan::new(&step, &device.target())?;
     print_line(&format!(

@@ -13,7 +13,7 @@ use super::{print_json, print_line};
 use crate::error::{Error, Result};
 use crate::graph::Recompute;
 use crate::optim::Method;
-use crate::train::{Event, Run, TrainConfig};
+use crate::train::{Event, Precision, Run, TrainConfig};
 use crate::tuning::Tuning;
 
 /// Train a network.
@@ -100,6 +100,10 @@ pub(super) struct Settings {
     /// little time) or full (one more forward pass at most).
     #[arg(long, value_name = "WHICH")]
     recompute: Option<String>,
+    /// How the values of a step are stored: f32, or f16 (half of the memory and of the traffic; parameters
+    /// and sums stay in single precision, and the loss is scaled by what suits the gradients).
+    #[arg(long, value_name = "TYPE")]
+    precision: Option<String>,
     /// sgd, adam, adamw, rmsprop, adagrad, adadelta, lion or lars.
     #[arg(long, value_name = "NAME")]
     optimizer: Option<String>,
@@ -201,6 +205,9 @@ impl Settings {
         }
         if let Some(which) = &self.recompute {
             config.recompute = Recompute::named(which)?;
+        }
+        if let Some(name) = &self.precision {
+            config.precision = Precision::named(name)?;
         }
         config.micro_batch = self.micro_batch.or(config.micro_batch);
         config.augment &= !self.no_augment;

@@ -10,7 +10,6 @@ use super::table::Table;
 use super::{print_json, print_line};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::train::training_step;
 use crate::tuning::{Cache, Pick, Picks, Tuning};
 
 /// Measure the kernels of a network's training step on a GPU, and keep the fastest.
@@ -70,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let chosen = arguments.network.choose(arguments.model.as_deref().unwrap_or_default())?;
     let batch = arguments.batch.or(chosen.batch).unwrap_or(64);
-    let step = training_step(&chosen.model, chosen.optimizer.as_ref(), batch, 0)?;
+    let step = chosen.training_step(batch)?;
     let device = super::eval::device(&arguments.device)?;
     if matches!(device, Device::Cpu) {
         let remedy = "there is nothing to choose on the CPU; name a GPU, as in --device gpu";

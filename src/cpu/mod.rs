@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::graph::{Clock, Home, HostSpan, Initial, Plan, PlanStep, Slot, Span, Timeline};
-use crate::ops::{CpuTensors, as_u32, as_u32_mut};
-use crate::tensor::{DType, Tensor, TensorType};
+use crate::ops::{CpuTensors, as_u32, as_u32_mut, parallel};
+use crate::tensor::{DType, Data, Tensor, TensorType, to_half};
 
 /// The states of a session on the CPU, by name.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl CpuStates {
     pub(crate) fn write(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
         let index = self.find(name)?;
         check_type("state", name, &self.types[index], tensor)?;
-        write(&mut self.buffers[index], tensor);
+        write(&mut self.buffers[index], &self.types[index], tensor);
         Ok(())
     }
 
@@ -50,10 +50,10 @@ impl CpuStates {
         let tensor = initial.tensor();
         let buffer = match tensor.dtype() {
             // Without a copy, and zeros take no memory until they are touched.
-            DType::F32 => tensor.into_f32(),
-            DType::U32 => {
+            DType::F32 if initial.ty().dtype == DType::F32 => tensor.into_f32(),
+            _ => {
                 let mut buffer = vec![0.0; initial.ty().elements()];
-                write(&mut buffer, &tensor);
+                write(&mut buffer, initial.ty(), &tensor);
                 buffer
             }
         };
@@ -129,8 +129,9 @@ impl CpuProgram {
     ) -> Result<Vec<(String, Tensor)>> {
         for &(name, tensor) in inputs {
             let index = find_input(&self.plan, name)?;
-            check_type("input", name, &self.plan.inputs[index].ty, tensor)?;
-            write(&mut self.inputs[index], tensor);
+            let ty = &self.plan.inputs[index].ty;
+            check_type("input", name, ty, tensor)?;
+            write(&mut self.inputs[index], ty, tensor);
             self.is_written[index] = true;
         }
         if let Some(index) = self.is_written.iter().position(|written| !written) {
@@ -165,7 +166,7 @@ pub(crate) fn find_input(plan: &Plan, name: &str) -> Result<usize> {
 
 /// Errors unless `tensor` is of the type that `name` has.
 pub(crate) fn check_type(kind: &str, name: &str, ty: &TensorType, tensor: &Tensor) -> Result<()> {
-    if tensor.shape() == &ty.shape && tensor.dtype() == ty.dtype {
+    if tensor.shape() == &ty.shape && tensor.dtype() == ty.dtype.on_host() {
         return Ok(());
     }
     Err(Error::Usage(format!("{kind} `{name}` is {ty}, was given {}", tensor.ty())))
@@ -285,7 +286,10 @@ impl Memory<'_> {
                     outputs: writes,
                     scratch: &mut scratch[scratch_range],
                 });
-                for (buffer, &home) in taken.iter_mut().zip(outputs) {
+                for ((buffer, &home), ty) in taken.iter_mut().zip(outputs).zip(&types.outputs) {
+                    if ty.dtype == DType::F16 {
+                        round_to_half(&mut buffer[self.start(home)..][..ty.elements()]);
+                    }
                     self.put(home, std::mem::take(buffer));
                 }
                 if let Some(home) = scratch_home {
@@ -296,17 +300,25 @@ impl Memory<'_> {
     }
 }
 
-fn write(buffer: &mut [f32], tensor: &Tensor) {
+fn write(buffer: &mut [f32], ty: &TensorType, tensor: &Tensor) {
     match tensor.data() {
-        crate::tensor::Data::F32(v) => buffer[..v.len()].copy_from_slice(v),
-        crate::tensor::Data::U32(v) => as_u32_mut(buffer)[..v.len()].copy_from_slice(v),
+        Data::F32(v) => buffer[..v.len()].copy_from_slice(v),
+        Data::U32(v) => as_u32_mut(buffer)[..v.len()].copy_from_slice(v),
     }
+    if ty.dtype == DType::F16 {
+        round_to_half(&mut buffer[..ty.elements()]);
+    }
+}
+
+/// Values in half precision have four bytes each here, of which the last are zeros.
+fn round_to_half(values: &mut [f32]) {
+    parallel::each(values, |part| part.iter_mut().for_each(|x| *x = to_half(*x).to_f32()));
 }
 
 fn tensor(ty: &TensorType, buffer: &[f32]) -> Result<Tensor> {
     let words = &buffer[..ty.elements()];
     match ty.dtype {
-        DType::F32 => Tensor::f32(ty.shape.clone(), words.to_vec()),
+        DType::F32 | DType::F16 => Tensor::f32(ty.shape.clone(), words.to_vec()),
         DType::U32 => Tensor::u32(ty.shape.clone(), as_u32(words).to_vec()),
     }
 }

@@ -40,7 +40,8 @@ pub struct Counters {
     pub alive: i64,
 }
 
-type PipelineKey = (Shader, Vec<(&'static str, String)>);
+/// A shader, its constants, and the bindings that are in half precision.
+type PipelineKey = (Shader, Vec<(&'static str, String)>, Vec<&'static str>);
 
 /// An open GPU, with the choice of kernels that this handle to it makes.
 #[derive(Clone)]
@@ -259,19 +260,21 @@ impl GpuEngine {
         self.check()
     }
 
-    /// The pipeline of a shader with these constants, built at the first call.
+    /// The pipeline of a shader with these constants and the bindings `halves` in half precision, built at
+    /// the first call.
     pub(super) fn pipeline(
         &self,
         shader: Shader,
         constants: &[(&'static str, Constant)],
+        halves: &[&'static str],
     ) -> Result<Arc<Pipeline>> {
         let values = constants.iter().map(|&(name, value)| (name, shader::literal(value)));
-        let key = (shader, values.collect());
+        let key = (shader, values.collect(), halves.to_vec());
         let mut pipelines = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = pipelines.get(&key) {
             return Ok(pipeline.clone());
         }
-        let pipeline = Arc::new(Pipeline::new(self, shader, constants)?);
+        let pipeline = Arc::new(Pipeline::new(self, shader, constants, halves)?);
         self.0.created_pipelines.fetch_add(1, Ordering::Relaxed);
         pipelines.insert(key, pipeline.clone());
         Ok(pipeline)

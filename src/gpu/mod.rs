@@ -5,6 +5,7 @@
 
 pub mod adapters;
 mod engine;
+mod half;
 mod profiler;
 mod program;
 pub mod shader;

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Home, Plan, PlanStep};
 use crate::kernel::{Adapter, Dispatch, Grid, Operand, Variant};
 use crate::ops::Types;
-use crate::tensor::{Tensor, TensorType};
+use crate::tensor::{DType, Tensor, TensorType};
 
 /// How many steps may be under way before their outputs are read.
 const IN_FLIGHT: usize = 3;
@@ -202,7 +202,9 @@ impl GpuProgram {
         };
         staging.mapped(&self.engine).await?;
         for (&index, (_, tensor)) in indices.iter().zip(inputs) {
-            staging.write(&self.engine, self.input_offsets[index], tensor.bytes())?;
+            let dtype = self.plan.inputs[index].ty.dtype;
+            let (offset, bytes) = (self.input_offsets[index], tensor.bytes_as(dtype));
+            staging.write(&self.engine, offset, &bytes)?;
         }
         staging.unmap();
         for &index in &indices {
@@ -376,7 +378,10 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         self.dispatches += 1;
         let shader = dispatch.shader;
         let fault = |problem: String| shader::fault(shader, format!("{}: {problem}", variant.name));
-        let pipeline = self.engine.pipeline(shader, &dispatch.constants)?;
+        let is_half = |operand| operands.types.dtype(operand) == Some(DType::F16);
+        let halves = dispatch.bindings.iter().filter(|b| is_half(b.operand)).map(|b| b.name);
+        let halves: Vec<_> = halves.collect();
+        let pipeline = self.engine.pipeline(shader, &dispatch.constants, &halves)?;
         let reflection = &pipeline.reflection;
         let grid = grid(self.engine.adapter(), dispatch.grid, reflection.workgroup);
         if grid.iter().any(|&g| g > self.engine.adapter().max_groups) {
@@ -404,9 +409,10 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
                 fault(format!("`{name}` is bound to {:?}, which there is not", binding.operand))
             })?;
             let range = binding.range.clone().unwrap_or(0..ty.elements());
-            let offset = range.start as u64 * 4;
+            let element = ty.dtype.size() as u64;
+            let offset = range.start as u64 * element;
             // Whole vectors of four: the buffer is padded.
-            let size = (range.end as u64 * 4).next_multiple_of(16) - offset;
+            let size = (range.end as u64 * element).next_multiple_of(16) - offset;
             let limit = self.engine.adapter().max_binding_bytes;
             if size > limit {
                 return Err(fault(format!("`{name}` binds {size} bytes, the adapter {limit}")));

@@ -6,6 +6,7 @@
 //! - Bindings, the size of `params` and the workgroup's size are read from the module.
 
 use super::GpuEngine;
+use super::half::with_halves;
 use crate::error::{Error, Result};
 use crate::kernel::{Constant, Shader};
 
@@ -188,8 +189,9 @@ impl Pipeline {
         engine: &GpuEngine,
         shader: Shader,
         constants: &[(&'static str, Constant)],
+        halves: &[&str],
     ) -> Result<Self> {
-        let text = assemble(shader, constants)?;
+        let text = with_halves(shader, &assemble(shader, constants)?, halves)?;
         let reflection = reflect(shader, &text)?;
         // wgpu leaves this limit to the drivers, and not all of them complain.
         let (needed, offered) = (reflection.workgroup_memory, engine.adapter().workgroup_memory);

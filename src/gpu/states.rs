@@ -33,7 +33,7 @@ impl GpuStates {
     pub(crate) fn write(&self, engine: &GpuEngine, name: &str, tensor: &Tensor) -> Result<()> {
         let (ty, buffer) = self.find(name)?;
         check_type("state", name, ty, tensor)?;
-        engine.queue().write_buffer(buffer, 0, tensor.bytes());
+        engine.queue().write_buffer(buffer, 0, &tensor.bytes_as(ty.dtype));
         engine.check()
     }
 
@@ -63,7 +63,8 @@ impl GpuStates {
         engine.check()?;
         let mut mapped = buffer.get_mapped_range_mut(..).map_err(|e| engine.error(&e))?;
         let tensor = initial.tensor();
-        mapped.slice(..tensor.bytes().len()).copy_from_slice(tensor.bytes());
+        let bytes = tensor.bytes_as(ty.dtype);
+        mapped.slice(..bytes.len()).copy_from_slice(&bytes);
         drop(mapped);
         buffer.unmap();
         self.names.insert(name.to_owned(), self.states.len());

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
+use half::f16;
 
 use super::GpuEngine;
 use crate::error::{Error, Result};
@@ -84,7 +85,7 @@ impl Staging {
 
     /// The tensor of this type at `offset`. The buffer is mapped.
     pub(super) fn read(&self, engine: &GpuEngine, offset: u64, ty: &TensorType) -> Result<Tensor> {
-        let mut words = Vec::with_capacity(ty.elements());
+        let mut words = Vec::with_capacity((ty.bytes() / 4) as usize);
         self.append(engine, offset..offset + ty.bytes(), &mut words)?;
         tensor(ty, words)
     }
@@ -107,6 +108,11 @@ fn tensor(ty: &TensorType, words: Vec<u32>) -> Result<Tensor> {
     match ty.dtype {
         DType::F32 => {
             Tensor::f32(ty.shape.clone(), words.into_iter().map(f32::from_bits).collect())
+        }
+        DType::F16 => {
+            let halves = words.iter().flat_map(|word| [*word as u16, (word >> 16) as u16]);
+            let values = halves.take(ty.elements()).map(|bits| f16::from_bits(bits).to_f32());
+            Tensor::f32(ty.shape.clone(), values.collect())
         }
         DType::U32 => Tensor::u32(ty.shape.clone(), words),
     }
@@ -144,8 +150,9 @@ impl Reader {
         let size = ty.bytes().min(PIECE);
         let fitting = kept.filter(|staging| staging.buffer.size() >= size);
         let mut staging = fitting.unwrap_or_else(|| Staging::readback(engine, size));
-        let mut words = Vec::with_capacity(ty.elements());
-        while words.len() < ty.elements() {
+        let count = (ty.bytes() / 4) as usize;
+        let mut words = Vec::with_capacity(count);
+        while words.len() < count {
             let first = 4 * words.len() as u64;
             let bytes = (ty.bytes() - first).min(staging.buffer.size());
             let mut encoder = engine.device().create_command_encoder(&Default::default());

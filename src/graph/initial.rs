@@ -33,7 +33,8 @@ impl Initial {
     /// The value.
     pub fn tensor(&self) -> Tensor {
         let tensor = (self.make)();
-        if tensor.ty() == self.ty { tensor } else { Tensor::zeros(&self.ty) }
+        let on_host = self.ty.with_dtype(self.ty.dtype.on_host());
+        if tensor.ty() == on_host { tensor } else { Tensor::zeros(&self.ty) }
     }
 }
 

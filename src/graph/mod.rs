@@ -6,6 +6,7 @@
 mod autodiff;
 mod footprint;
 mod fusion;
+mod half;
 mod initial;
 mod interpret;
 mod liveness;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 pub use autodiff::Rule;
 pub use footprint::Footprint;
 pub use fusion::fuse;
+pub use half::halve;
 pub use initial::Initial;
 pub use interpret::{Bindings, interpret};
 pub use plan::{Choose, Home, Kind, Plan, PlanStep, PlanValue, Slot, Target};
@@ -305,8 +307,8 @@ impl Emit for Graph {
 }
 
 impl Graph {
-    /// Whether gradients can flow to this value: only `f32` ones have any.
+    /// Whether gradients can flow to this value: unsigned ones have none.
     fn is_differentiable(&self, value: Value) -> bool {
-        self.values[value.0].ty.dtype == DType::F32
+        self.values[value.0].ty.dtype != DType::U32
     }
 }

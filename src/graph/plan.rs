@@ -172,7 +172,7 @@ impl Plan {
     ///
     /// Errors as [`Plan::new`].
     pub fn choosing(graph: &Graph, target: &Target, choose: &Choose) -> Result<Self> {
-        Planner::new(&fuse(graph)).plan(target, choose)
+        Planner::new(&fuse(graph), target).plan(choose)
     }
 
     /// The bytes of everything: buffers of slots, inputs and states.

@@ -20,6 +20,7 @@ enum Memory {
 /// A plan under construction.
 pub(super) struct Planner<'a> {
     graph: &'a Graph,
+    target: &'a Target,
     order: Vec<usize>,
     /// The last position at which a value is read; `usize::MAX` for outputs and late updates.
     last_use: HashMap<Value, usize>,
@@ -54,10 +55,11 @@ enum Draft {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(graph: &'a Graph) -> Self {
+    pub(super) fn new(graph: &'a Graph, target: &'a Target) -> Self {
         let order = schedule::order(graph);
         let mut planner = Planner {
             graph,
+            target,
             order,
             last_use: HashMap::new(),
             updates: graph.updates().iter().copied().collect(),
@@ -125,9 +127,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    pub(super) fn plan(mut self, target: &Target, choose: &Choose) -> Result<Plan> {
+    pub(super) fn plan(mut self, choose: &Choose) -> Result<Plan> {
         for position in 0..self.order.len() {
-            self.draft(position, target, choose)?;
+            self.draft(position, choose)?;
         }
         self.copy_updates_home();
         let (places, buffers) = liveness::assign(&self.lifetimes);
@@ -169,11 +171,11 @@ impl<'a> Planner<'a> {
             outputs,
             slots_lower_bound: liveness::lower_bound(&self.lifetimes),
         };
-        plan.check_buffers(target)?;
+        plan.check_buffers(self.target)?;
         Ok(plan)
     }
 
-    fn draft(&mut self, position: usize, target: &Target, choose: &Choose) -> Result<()> {
+    fn draft(&mut self, position: usize, choose: &Choose) -> Result<()> {
         let graph = self.graph;
         let index = self.order[position];
         let node = &graph.nodes()[index];
@@ -196,7 +198,7 @@ impl<'a> Planner<'a> {
                         self.last_use.insert(value, usize::MAX);
                     }
                     let memory = self.temporary(value, position);
-                    let bytes = graph.value(value).ty.bytes();
+                    let bytes = self.bytes(value);
                     self.drafts.push(Draft::Copy { from: inputs[i], to: memory, bytes });
                     inputs[i] = memory;
                     memory
@@ -206,12 +208,12 @@ impl<'a> Planner<'a> {
             self.memory.insert(value, memory);
             outputs.push(memory);
         }
-        let (variant, workspace) = match target {
+        let (variant, workspace) = match self.target {
             Target::Cpu => (None, vec![4 * node.op.cpu_scratch(&node.types) as u64]),
             Target::Gpu(adapter) => {
                 let variant = node
                     .op
-                    .gpu(&node.types, adapter)
+                    .variants(&node.types, adapter)
                     .and_then(|variants| choose(node.op.as_ref(), &node.types, variants))
                     .map_err(|e| e.in_layer(&node.layer))?;
                 let sizes = variant.workspace.iter().map(TensorType::bytes).collect();
@@ -263,7 +265,16 @@ impl<'a> Planner<'a> {
         };
         let last = self.last_use(value, position);
         let named = (info.name.clone(), kind);
-        Memory::Temporary(self.lifetime(info.ty.bytes(), position, last, named))
+        Memory::Temporary(self.lifetime(self.bytes(value), position, last, named))
+    }
+
+    /// The memory of a value. On the CPU every element has four bytes.
+    fn bytes(&self, value: Value) -> u64 {
+        let ty = &self.graph.value(value).ty;
+        match self.target {
+            Target::Cpu => 4 * ty.elements() as u64,
+            Target::Gpu(_) => ty.bytes(),
+        }
     }
 
     fn lifetime(&mut self, bytes: u64, first: usize, last: usize, named: (String, Kind)) -> usize {
@@ -318,7 +329,7 @@ impl<'a> Planner<'a> {
                 (self.memory[state], self.updates.contains_key(state))
             {
                 let info = self.graph.value(*state);
-                let (bytes, named) = (info.ty.bytes(), (info.name.clone(), Kind::Activation));
+                let (bytes, named) = (self.bytes(*state), (info.name.clone(), Kind::Activation));
                 let old = Memory::Temporary(self.lifetime(bytes, end, end, named));
                 self.drafts.push(Draft::Copy { from: self.memory[state], to: old, bytes });
                 self.old_states.insert(*state, old);
@@ -329,7 +340,7 @@ impl<'a> Planner<'a> {
                 continue;
             };
             if !matches!(from, Memory::Fixed(home) if home == to) {
-                let bytes = self.graph.value(state).ty.bytes();
+                let bytes = self.bytes(state);
                 self.drafts.push(Draft::Copy { from, to: Memory::Fixed(to), bytes });
             }
         }

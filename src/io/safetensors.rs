@@ -182,7 +182,7 @@ fn tensor_error(path: &Path, name: &str, problem: &str) -> Error {
 
 fn dtype_name(dtype: DType) -> &'static str {
     match dtype {
-        DType::F32 => "F32",
+        DType::F32 | DType::F16 => "F32",
         DType::U32 => "U32",
     }
 }

@@ -65,7 +65,7 @@ fn files_written_by_others_are_read() {
     let sample = sample();
     let views = sample.iter().map(|(name, tensor)| {
         let dtype = match tensor.dtype() {
-            DType::F32 => ::safetensors::Dtype::F32,
+            DType::F32 | DType::F16 => ::safetensors::Dtype::F32,
             DType::U32 => ::safetensors::Dtype::U32,
         };
         let shape = tensor.shape().dims().to_vec();

@@ -150,7 +150,9 @@ pub fn forward(op: &dyn Op, inputs: &[Tensor]) -> Vec<Tensor> {
     };
     let outputs = oracle(op, inputs).unwrap_or_default();
     let tensors = outputs.into_iter().zip(types.outputs).filter_map(|(array, ty)| match ty.dtype {
-        DType::F32 => Tensor::f32(ty.shape, array.data.iter().map(|&x| x as f32).collect()).ok(),
+        DType::F32 | DType::F16 => {
+            Tensor::f32(ty.shape, array.data.iter().map(|&x| x as f32).collect()).ok()
+        }
         DType::U32 => Tensor::u32(ty.shape, array.data.iter().map(|&x| x as u32).collect()).ok(),
     });
     tensors.collect()

@@ -26,6 +26,6 @@ pub mod shape;
 pub mod softmax;
 
 pub use op::{
-    Array, Arrays, Backward, Cost, CpuTensors, Emit, Op, Types, Value, as_u32, as_u32_mut,
+    Array, Arrays, Backward, Cost, CpuTensors, Emit, Half, Op, Types, Value, as_u32, as_u32_mut,
     expect_f32, expect_inputs, nchw,
 };

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Variant};
-use crate::tensor::{Shape, TensorType};
+use crate::kernel::{Adapter, Dispatch, Operand, Variant};
+use crate::tensor::{DType, Shape, TensorType};
 use crate::tolerance::Tolerance;
 
 /// An operation. One implementation per folder in `src/ops`; adding one is described in
@@ -49,6 +49,11 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         Err(Error::Usage(format!("{} has no gradient; stop it, or use another op", self.name())))
     }
 
+    /// Which operands may be in half precision, so that a [halved](crate::graph::halve) graph has them so.
+    fn half(&self) -> Half {
+        Half::NONE
+    }
+
     /// Pairs (input, output) for which the output is written over the input's memory. Both have the
     /// same element type and as many elements. The planner copies where the input is still needed. The oracle is unaffected.
     fn in_place(&self) -> &'static [(usize, usize)] {
@@ -84,6 +89,75 @@ impl dyn Op {
     pub fn downcast_ref<T: Op>(&self) -> Option<&T> {
         (self as &dyn Any).downcast_ref()
     }
+
+    /// What [`Op::gpu`] offers that can take these types. It is asked in single precision, for which all
+    /// kernels are written; texels are of no other.
+    ///
+    /// Errors where `adapter` has no half precision and a type needs it, or as the op does.
+    pub fn variants(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
+        let all = || types.inputs.iter().chain(&types.outputs);
+        let mut variants = self.gpu(&types.in_single(), adapter)?;
+        if all().any(|ty| ty.dtype == DType::F16) {
+            if !adapter.f16 {
+                let problem = format!("{} has no half precision; compute in f32", adapter.name);
+                return Err(Error::shape(self.name(), all().map(|ty| &ty.shape), problem));
+            }
+            variants.retain(|variant| {
+                let mut texels = variant.dispatches.iter().flat_map(Dispatch::texels);
+                texels.all(|(binding, _)| types.dtype(binding.operand) != Some(DType::F16))
+            });
+        }
+        Ok(variants)
+    }
+}
+
+/// Which operands of an op may be in half precision. All kernels compute in single precision all the same:
+/// they convert what they load and store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Half {
+    inputs: u32,
+    outputs: u32,
+    is_wanted: bool,
+}
+
+impl Half {
+    /// None.
+    pub const NONE: Half = Half { inputs: 0, outputs: 0, is_wanted: false };
+
+    /// These inputs and outputs, for an op that moves or multiplies so much that inputs in single precision
+    /// are converted for it.
+    pub const fn wanted(inputs: &[u32], outputs: &[u32]) -> Self {
+        Half { is_wanted: true, ..Half::taken(inputs, outputs) }
+    }
+
+    /// These inputs and outputs, where all of these inputs come in half precision.
+    pub const fn taken(inputs: &[u32], outputs: &[u32]) -> Self {
+        Half { inputs: mask(inputs), outputs: mask(outputs), is_wanted: false }
+    }
+
+    /// Whether inputs are worth converting for this op.
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+
+    /// Whether this input may be in half precision.
+    pub fn takes(&self, input: usize) -> bool {
+        input < 32 && self.inputs >> input & 1 == 1
+    }
+
+    /// Whether this output is, where the inputs are.
+    fn gives(&self, output: usize) -> bool {
+        output < 32 && self.outputs >> output & 1 == 1
+    }
+}
+
+const fn mask(indices: &[u32]) -> u32 {
+    let (mut mask, mut i) = (0, 0);
+    while i < indices.len() {
+        mask |= 1 << indices[i];
+        i += 1;
+    }
+    mask
 }
 
 /// The types of an op's inputs and outputs.
@@ -96,10 +170,47 @@ pub struct Types {
 }
 
 impl Types {
-    /// The types of `op` on these inputs.
+    /// The types of `op` on these inputs. Where all inputs that [may be](Op::half) are in half precision, so
+    /// are the outputs that may be.
+    ///
+    /// Errors as [`Op::infer`], and where an input is in half precision that may not be.
     pub fn infer(op: &dyn Op, inputs: Vec<TensorType>) -> Result<Self> {
-        let outputs = op.infer(&inputs)?;
+        let half = op.half();
+        let mut singles = inputs.clone();
+        for (i, ty) in singles.iter_mut().enumerate().filter(|(_, ty)| ty.dtype == DType::F16) {
+            if !half.takes(i) {
+                let problem = format!("input {i} cannot be in half precision");
+                return Err(Error::shape(op.name(), inputs.iter().map(|t| &t.shape), problem));
+            }
+            ty.dtype = DType::F32;
+        }
+        let mut outputs = op.infer(&singles)?;
+        let halves = inputs.iter().enumerate().filter(|(i, _)| half.takes(*i));
+        let mut halves = halves.filter(|(_, ty)| ty.dtype != DType::U32).peekable();
+        if halves.peek().is_some() && halves.all(|(_, ty)| ty.dtype == DType::F16) {
+            let given = outputs.iter_mut().enumerate().filter(|(o, _)| half.gives(*o));
+            let given = given.filter(|(_, ty)| ty.dtype == DType::F32);
+            given.for_each(|(_, ty)| ty.dtype = DType::F16);
+        }
         Ok(Types { inputs, outputs })
+    }
+
+    /// These types in single precision, which is all that an op knows.
+    fn in_single(&self) -> Self {
+        let single = |ty: &TensorType| ty.with_dtype(ty.dtype.on_host());
+        Types {
+            inputs: self.inputs.iter().map(single).collect(),
+            outputs: self.outputs.iter().map(single).collect(),
+        }
+    }
+
+    /// The element type of what is bound to a kernel; `None` for its workspace.
+    pub fn dtype(&self, operand: Operand) -> Option<DType> {
+        match operand {
+            Operand::Input(i) => self.inputs.get(i).map(|ty| ty.dtype),
+            Operand::Output(i) => self.outputs.get(i).map(|ty| ty.dtype),
+            Operand::Workspace(_) => None,
+        }
     }
 
     /// The extents of input `i`.
@@ -319,7 +430,7 @@ pub fn expect_inputs(
 pub fn expect_f32(op: &'static str, inputs: &[TensorType]) -> Result<()> {
     let shapes = || inputs.iter().map(|t| &t.shape);
     for (i, ty) in inputs.iter().enumerate() {
-        if ty.dtype != crate::tensor::DType::F32 {
+        if ty.dtype != DType::F32 {
             return Err(Error::shape(op, shapes(), format!("input {i} must be f32, is {ty}")));
         }
         if ty.shape.checked_elements().is_none_or(|n| n == 0) {

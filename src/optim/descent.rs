@@ -123,7 +123,7 @@ impl<R: Rule> Descent<R> {
             inputs.push(match number {
                 "weight_square" => graph.add(SquareSum { running: false }, &[parameter.value])?,
                 "grad_square" => graph.add(SquareSum { running: false }, &[gradient])?,
-                _ => step(graph)?,
+                _ => step(graph, learning_rate)?,
             });
         }
         let updated = graph.add_all(op, &inputs)?;

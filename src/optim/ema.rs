@@ -35,7 +35,7 @@ impl<O: Optimizer> Optimizer for Ema<O> {
         learning_rate: Value,
     ) -> Result<()> {
         self.inner.updates(graph, parameters, learning_rate)?;
-        let step = step(graph)?;
+        let step = step(graph, learning_rate)?;
         for (parameter, _) in parameters {
             let info = graph.value(parameter.value);
             let Origin::State(initial) = info.origin.clone() else {

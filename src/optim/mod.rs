@@ -25,14 +25,14 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Initial};
 use crate::nn::Parameter;
 use crate::ops::Value;
-use crate::ops::elementwise::{Add, Fill};
-use crate::ops::optim::SquareSum;
+use crate::ops::optim::{Count, SquareSum};
 use crate::tensor::TensorType;
 
 /// A rule that updates parameters from their gradients.
 pub trait Optimizer: std::fmt::Debug + Send + Sync {
     /// Adds the ops that update all parameters, each of which comes with its gradient, with whatever
-    /// states they need. `learning_rate` is a graph input `[1]`, written in each step.
+    /// states they need. `learning_rate` is `[1]`, another one in each step; where it is negative, nothing
+    /// is to change.
     ///
     /// Errors where a setting is out of range.
     fn updates(
@@ -84,16 +84,14 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
 const STEP: &str = "step";
 
 /// The number of this step, `[1]`, counted from 1: the state `step`, which each run of the graph
-/// raises by one. All that ask for it share it.
-fn step(graph: &mut Graph) -> Result<Value> {
+/// raises by one, but where its learning rate is negative. All that ask for it share it.
+fn step(graph: &mut Graph, learning_rate: Value) -> Result<Value> {
     if let Some(state) = graph.find(STEP) {
         let counted = graph.updates().iter().find(|&&(s, _)| s == state).map(|&(_, new)| new);
         return counted.ok_or_else(|| Error::Usage(format!("`{STEP}` is not counted")));
     }
-    let ty = TensorType::f32([1]);
-    let state = graph.state(STEP, Initial::zeros(ty.clone()))?;
-    let one = graph.add(Fill { value: 1.0, ty }, &[])?;
-    let new = graph.add(Add, &[state, one])?;
+    let state = graph.state(STEP, Initial::zeros(TensorType::f32([1])))?;
+    let new = graph.add(Count, &[state, learning_rate])?;
     graph.update(state, new)?;
     Ok(new)
 }

@@ -34,7 +34,7 @@ use crate::error::{Error, Result};
 use crate::explain::Explainer;
 use crate::io::write_atomic;
 use crate::tensor::Tensor;
-use crate::train::{Finished, TrainConfig};
+use crate::train::{Finished, Precision, TrainConfig};
 use crate::tuning::Cache;
 use crate::viz;
 
@@ -113,7 +113,9 @@ impl Report {
                 png: viz::encoded(&viz::filters::sheet(filters)?)?,
             })
         });
-        let options = profile::Options { batch: batch.min(TIMED_BATCH), steps: TIMED_STEPS };
+        let precision = Precision::F32;
+        let batch = batch.min(TIMED_BATCH);
+        let options = profile::Options { batch, steps: TIMED_STEPS, precision };
         let (model, optimizer) = (finished.network.model(), config.optimizer());
         let times =
             profile::layer_times(device, model, optimizer.as_ref(), options, TIMED_SECONDS)?;

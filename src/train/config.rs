@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::explosion::check_gradient_growth;
 use super::loss::check_smoothing;
-use super::{Loss, Options, recipes};
+use super::{Loss, Options, Precision, recipes};
 use crate::data::{self, Normalise, OpenOptions, Source, Transform, Transforms};
 use crate::error::{Error, Result};
 use crate::graph::Recompute;
@@ -57,6 +57,9 @@ pub struct TrainConfig {
     /// Which activations are computed again in the backward pass, for less memory.
     #[serde(skip_serializing_if = "is_default")]
     pub recompute: Recompute,
+    /// How the values of a step are stored: `f32`, or `f16` with a scaled loss; see [`Precision`].
+    #[serde(skip_serializing_if = "is_default")]
+    pub precision: Precision,
     /// The learning rate before the schedule.
     pub learning_rate: f32,
     /// The share of the last step that each step keeps, with `sgd`, `rmsprop` and `lars`.
@@ -162,6 +165,7 @@ impl Default for TrainConfig {
             batch: 64,
             micro_batch: None,
             recompute: Recompute::None,
+            precision: Precision::F32,
             learning_rate: 0.02,
             momentum: 0.9,
             weight_decay: 5e-4,
@@ -377,6 +381,7 @@ impl TrainConfig {
             schedule: self.schedule.clone(),
             max_steps: self.max_steps,
             recompute: self.recompute,
+            precision: self.precision,
             memory: None,
             early_stop: self.early_stop,
             best_by: self.best_by,

@@ -6,13 +6,15 @@
 
 use std::collections::HashMap;
 
-use super::Loss;
+use super::precision::Scaled;
+use super::{Loss, Options, Precision};
 use crate::error::Result;
 use crate::graph::{Graph, Initial, Origin};
 use crate::nn::builder::COUNTER;
 use crate::nn::{Forward, Mode, Model};
 use crate::ops::Value;
-use crate::ops::elementwise::{AddScaled, Fill};
+use crate::ops::elementwise::{Add, AddScaled, Fill};
+use crate::ops::optim::ScaleBy;
 use crate::ops::softmax::{Softmax, SoftmaxCrossEntropy, TopK};
 use crate::optim::Optimizer;
 use crate::tensor::TensorType;
@@ -37,6 +39,8 @@ impl Names {
     pub const TOP1: &str = "top1";
     /// Output: `[1]`, how many samples of the batch have their label among the first five.
     pub const TOP5: &str = "top5";
+    /// Output: `[1]`, what the next step's loss is multiplied with, in half precision.
+    pub const LOSS_SCALE: &str = "loss_scale";
     /// Output: `[batch, classes]`.
     pub const PROBABILITIES: &str = "probabilities";
 }
@@ -85,7 +89,37 @@ fn gradients(graph: &mut Graph, forward: &Forward, seeds: &[(Value, Value)]) -> 
     graph.gradients_from(seeds, &values)
 }
 
-/// One step on a whole batch: forward, loss, backward, update. The loss is the plain one.
+/// Forward, loss and backward, in the precision that is asked for.
+struct Differentiated {
+    forward: Forward,
+    /// Of the loss times its scale.
+    gradients: Vec<Value>,
+    /// The scale, and how many gradients are too large, in half precision.
+    scaled: Option<(Scaled, Value)>,
+}
+
+fn differentiated(
+    graph: &mut Graph,
+    model: &Model,
+    options: &Options,
+    batch: usize,
+) -> Result<Differentiated> {
+    let (seed, loss) = (options.seed, &options.loss);
+    let (forward, mut seeds) = with_loss(graph, model, batch, Mode::Train, seed, loss)?;
+    let scaled = match options.precision {
+        Precision::F32 => None,
+        Precision::F16 => Some(Scaled::new(graph)?),
+    };
+    if let Some(scaled) = scaled {
+        seeds = scaled.seeds(graph, seeds)?;
+    }
+    let gradients = gradients(graph, &forward, &seeds)?;
+    let scaled = scaled.map(|scaled| Ok((scaled, Scaled::halve(graph)?))).transpose()?;
+    Ok(Differentiated { forward, gradients, scaled })
+}
+
+/// One step on a whole batch: forward, loss, backward, update. The loss is the plain one, in single
+/// precision.
 ///
 /// Errors where the network cannot be built for this batch.
 pub fn training_step(
@@ -94,38 +128,77 @@ pub fn training_step(
     batch: usize,
     seed: u64,
 ) -> Result<Graph> {
-    training_step_with(model, optimizer, &Loss::default(), batch, seed)
+    let options = Options { seed, ..Options::default() };
+    training_step_with(model, optimizer, &options, batch)
 }
 
-/// [`training_step`] with a loss.
+/// [`training_step`] with the loss, the precision and the seed of `options`.
 ///
 /// Errors as that.
 pub fn training_step_with(
     model: &Model,
     optimizer: &dyn Optimizer,
-    loss: &Loss,
+    options: &Options,
     batch: usize,
-    seed: u64,
 ) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, seeds) = with_loss(&mut graph, model, batch, Mode::Train, seed, loss)?;
-    let learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
-    let gradients = gradients(&mut graph, &forward, &seeds)?;
-    let parameters: Vec<_> = forward.parameters.into_iter().zip(gradients).collect();
+    let mut step = differentiated(&mut graph, model, options, batch)?;
+    let mut learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
+    if let Some((scaled, overflows)) = step.scaled {
+        learning_rate =
+            unscale(&mut graph, &scaled, overflows, learning_rate, |graph, inverse| {
+                for gradient in &mut step.gradients {
+                    *gradient = graph.add(ScaleBy, &[*gradient, inverse])?;
+                }
+                Ok(())
+            })?;
+    }
+    let parameters: Vec<_> = step.forward.parameters.into_iter().zip(step.gradients).collect();
     graph.in_layer("update", |g| optimizer.updates(g, &parameters, learning_rate))?;
     Ok(graph)
+}
+
+/// Has `divide` multiply gradients by the inverse of the scale, and returns the learning rate of the step,
+/// negative where it does not count.
+fn unscale(
+    graph: &mut Graph,
+    scaled: &Scaled,
+    overflows: Value,
+    learning_rate: Value,
+    divide: impl FnOnce(&mut Graph, Value) -> Result<()>,
+) -> Result<Value> {
+    graph.in_layer("update", |graph| {
+        let inverse = scaled.inverse(graph)?;
+        divide(graph, inverse)?;
+        let judged = scaled.judge(graph, overflows, learning_rate)?;
+        graph.output(Names::LOSS_SCALE, judged.scale)?;
+        Ok(judged.learning_rate)
+    })
+}
+
+/// The state that adds up what is too large in the micro-batches of a batch.
+const OVERFLOWS: &str = "overflows";
+
+fn overflow_state(graph: &mut Graph) -> Result<Value> {
+    graph.state(OVERFLOWS, Initial::zeros(TensorType::f32([1])))
 }
 
 /// Forward, loss and backward on a micro-batch; its gradients, times its share of the batch, are
 /// added to the states `gradient.NAME`.
 ///
 /// Errors where the network cannot be built for this micro-batch.
-pub fn accumulation(model: &Model, loss: &Loss, micro_batch: usize, seed: u64) -> Result<Graph> {
+pub fn accumulation(model: &Model, options: &Options, micro_batch: usize) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, seeds) = with_loss(&mut graph, model, micro_batch, Mode::Train, seed, loss)?;
-    let share = graph.input(Names::SHARE, TensorType::f32([1]))?;
-    let gradients = gradients(&mut graph, &forward, &seeds)?;
-    for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
+    let step = differentiated(&mut graph, model, options, micro_batch)?;
+    let mut share = graph.input(Names::SHARE, TensorType::f32([1]))?;
+    if let Some((scaled, overflows)) = step.scaled {
+        let inverse = scaled.inverse(&mut graph)?;
+        share = graph.add(ScaleBy, &[share, inverse])?;
+        let sum = overflow_state(&mut graph)?;
+        let new = graph.add(Add, &[sum, overflows])?;
+        graph.update(sum, new)?;
+    }
+    for (parameter, gradient) in step.forward.parameters.iter().zip(step.gradients) {
         let sum = gradient_state(&mut graph, &parameter.name, parameter.value)?;
         let new = graph.add(AddScaled, &[sum, gradient, share])?;
         graph.update(sum, new)?;
@@ -203,19 +276,29 @@ pub(super) fn probe(
 /// Updates the parameters from the states `gradient.NAME` and sets those to zero.
 ///
 /// Errors where the network cannot be built.
-pub fn application(model: &Model, optimizer: &dyn Optimizer, seed: u64) -> Result<Graph> {
+pub fn application(model: &Model, optimizer: &dyn Optimizer, options: &Options) -> Result<Graph> {
     let mut graph = Graph::new();
     let images = graph.input(Names::IMAGES, model.input_type(1)?)?;
     // Only for its parameters: nothing of it runs, and running statistics are not updated.
-    let forward = model.forward(&mut graph, images, Mode::Evaluate, seed)?;
-    let learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
+    let forward = model.forward(&mut graph, images, Mode::Evaluate, options.seed)?;
+    let mut learning_rate = graph.input(Names::LEARNING_RATE, TensorType::f32([1]))?;
+    let mut sums = vec![];
+    if options.precision == Precision::F16 {
+        let scaled = Scaled::new(&mut graph)?;
+        let overflows = overflow_state(&mut graph)?;
+        // Each micro-batch has divided its own gradients.
+        let divide = |_: &mut Graph, _| Ok(());
+        learning_rate = unscale(&mut graph, &scaled, overflows, learning_rate, divide)?;
+        sums.push(overflows);
+    }
     let mut parameters = vec![];
     for parameter in forward.parameters {
         let sum = gradient_state(&mut graph, &parameter.name, parameter.value)?;
         parameters.push((parameter, sum));
+        sums.push(sum);
     }
     optimizer.updates(&mut graph, &parameters, learning_rate)?;
-    for (_, sum) in parameters {
+    for sum in sums {
         let ty = graph.value(sum).ty.clone();
         let zero = graph.add(Fill { value: 0.0, ty }, &[])?;
         graph.update(sum, zero)?;

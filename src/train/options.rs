@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Loss;
 use super::network::Evaluation;
+use super::{Loss, Precision};
 use crate::data::Transforms;
 use crate::graph::Recompute;
 use crate::optim::{Metric, Schedule};
@@ -38,6 +38,8 @@ pub struct Options {
     pub best_by: Metric,
     /// What is minimised.
     pub loss: Loss,
+    /// How the values of a step are stored.
+    pub precision: Precision,
     /// Gradients have exploded where their norm is more than this many times the usual one, the highest
     /// that the median of 32 steps has been. 0 never looks; nor is there a look where the optimizer
     /// [limits the norm](crate::optim::Optimizer::clips_norm).
@@ -65,6 +67,7 @@ impl Default for Options {
             early_stop: None,
             best_by: Metric::Top1,
             loss: Loss::default(),
+            precision: Precision::F32,
             max_gradient_growth: Options::MAX_GRADIENT_GROWTH,
         }
     }
@@ -88,6 +91,10 @@ pub struct StepMetrics {
     /// The norm of all gradients taken together, where [`Options::max_gradient_growth`] has it watched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_norm: Option<f32>,
+    /// What the next step multiplies its loss with, in half precision: half of what it was where a gradient
+    /// of this step was too large, so that the step did not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f32>,
 }
 
 /// One epoch of training.

@@ -67,6 +67,7 @@ impl Trainer {
             learning_rate,
             images: batch,
             gradient_norm: None,
+            loss_scale: None,
         };
         if let Some(program) = self.training.get_mut(&batch) {
             let counter = counter(self.options.seed, self.step, 0)?;
@@ -146,6 +147,9 @@ pub(super) fn finish_step(step: StepUnderWay) -> Result<StepMetrics> {
     metrics.top1 = outputs.scalar(Names::TOP1)? / metrics.images as f32;
     if outputs.iter().any(|(name, _)| name == GradientNorm::SQUARE) {
         metrics.gradient_norm = Some(outputs.scalar(GradientNorm::SQUARE)?.sqrt());
+    }
+    if outputs.iter().any(|(name, _)| name == Names::LOSS_SCALE) {
+        metrics.loss_scale = Some(outputs.scalar(Names::LOSS_SCALE)?);
     }
     if !is_lost(metrics.loss, step.classes) {
         return Ok(metrics);

@@ -83,12 +83,12 @@ impl Trainer {
     /// Has the step's kernels measured, if the device is to do so. It is done here and never later,
     /// so that a run's kernels are known before its first step.
     fn tune(&self) -> Result<()> {
-        let Options { batch, micro_batch, seed, memory, .. } = self.options;
-        let (loss, optimizer) = (&self.options.loss, self.optimizer.as_ref());
+        let Options { batch, micro_batch, memory, .. } = self.options;
+        let (options, optimizer) = (&self.options, self.optimizer.as_ref());
         let Network { device, model, .. } = &self.network;
         let graph = match micro_batch.filter(|&m| m < batch) {
-            Some(micro_batch) => graphs::accumulation(model, loss, micro_batch, seed)?,
-            None => graphs::training_step_with(model, optimizer, loss, batch, seed)?,
+            Some(micro_batch) => graphs::accumulation(model, options, micro_batch)?,
+            None => graphs::training_step_with(model, optimizer, options, batch)?,
         };
         // A step that does not fit is refused by `prepare`, and not after minutes.
         let plan = Plan::new(&graph, &device.target());
@@ -135,8 +135,7 @@ impl Trainer {
 
     /// Compiles what a step on `batch` images needs, if that has not been done.
     pub(super) fn prepare(&mut self, batch: usize) -> Result<()> {
-        let (optimizer, seed) = (self.optimizer.as_ref(), self.options.seed);
-        let loss = &self.options.loss;
+        let (optimizer, options) = (self.optimizer.as_ref(), &self.options);
         // States of the programs that are there are shared by those to come.
         let programs = [&self.training, &self.accumulating].map(HashMap::values);
         let programs = programs.into_iter().flatten().chain(&self.applying);
@@ -147,12 +146,12 @@ impl Trainer {
         let recompute = self.options.recompute;
         let compile = |graph| budget.compile(device, &graph);
         let whole = |n| {
-            let step = graphs::training_step_with(model, optimizer, loss, n, seed)?;
+            let step = graphs::training_step_with(model, optimizer, options, n)?;
             Ok((compile(recompute.apply(step))?, 0))
         };
-        let apply = || compile(graphs::application(model, optimizer, seed)?);
+        let apply = || compile(graphs::application(model, optimizer, options)?);
         let micro = |n| {
-            let step = graphs::accumulation(model, loss, n, seed)?;
+            let step = graphs::accumulation(model, options, n)?;
             let plan = compile(recompute.apply(step))?;
             let beside = apply()?.memory().saturating_sub(plan.state_memory());
             Ok((plan, beside))

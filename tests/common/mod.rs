@@ -62,7 +62,8 @@ pub fn tiny_gpu() -> Option<Device> {
 pub fn variants(case: &Case, device: &Device) -> Vec<String> {
     let Target::Gpu(adapter) = device.target() else { return vec![] };
     let types = Types::infer(case.op.as_ref(), case.input_types()).unwrap();
-    let variants = case.op.gpu(&types, &adapter).unwrap_or_else(|e| panic!("{}: {e}", case.label));
+    let variants =
+        case.op.variants(&types, &adapter).unwrap_or_else(|e| panic!("{}: {e}", case.label));
     assert!(!variants.is_empty(), "{} {}: no variant", case.op.name(), case.label);
     variants.iter().map(|v| v.name.to_owned()).collect()
 }

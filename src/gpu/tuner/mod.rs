@@ -143,7 +143,7 @@ impl GpuEngine {
     ///
     /// Errors where the op has none for this adapter.
     pub fn variants(&self, op: &dyn Op, types: &Types) -> Result<Vec<Variant>> {
-        let variants = op.gpu(types, self.adapter())?;
+        let variants = op.variants(types, self.adapter())?;
         Ok(self.tuner().map_or(variants.clone(), |tuner| tuner.order(op, types, variants)))
     }
 

@@ -6,10 +6,10 @@ use std::time::Instant;
 use crate::cpu::{CpuProgram, CpuStates};
 use crate::error::{Error, Result};
 use crate::gpu::{GpuEngine, GpuProgram, GpuStates};
-use crate::graph::{Graph, Plan, Target};
+use crate::graph::{Graph, Initial, Plan, Target};
 use crate::ops::case::{Draw, agrees, oracle};
 use crate::ops::{Emit, Op, Types};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Tensor, TensorType, to_half};
 use crate::tolerance::Tolerance;
 
 /// An op on random inputs that lie on the device as states, with the outputs that it must have.
@@ -37,7 +37,7 @@ impl Problem {
         // Some ops read variances and the like, which are positive.
         for low in [-3.0, 0.5] {
             let inputs = draw(types, low);
-            let graph = graph(op, &inputs)?;
+            let graph = graph(op, types, &inputs)?;
             let expected = match reference {
                 Reference::Oracle => doubles(op, &inputs)?,
                 Reference::Cpu => on_cpu(&graph)?,
@@ -59,8 +59,12 @@ impl Problem {
         if outputs.len() != self.outputs {
             return Err(Error::Usage(format!("{} outputs came back", outputs.len())));
         }
-        let tolerance = self.tolerance(Some(variant))?;
-        for ((name, output), expected) in outputs.iter().zip(&self.expected) {
+        let (tolerance, types) = self.tolerance(Some(variant))?;
+        for (((name, output), expected), ty) in outputs.iter().zip(&self.expected).zip(types) {
+            let tolerance = match ty.dtype {
+                DType::F16 => tolerance.stored_as_half(),
+                DType::F32 | DType::U32 => tolerance,
+            };
             agrees(output, expected, tolerance)
                 .map_err(|problem| Error::Usage(format!("its {name} is wrong: {problem}")))?;
         }
@@ -79,20 +83,22 @@ impl Problem {
     /// Whether the op has a variant of this name for these inputs.
     pub(super) fn offers(&self, engine: &GpuEngine, variant: &str) -> Result<bool> {
         let [node] = self.graph.nodes() else { return Ok(false) };
-        let variants = node.op.gpu(&node.types, engine.adapter())?;
+        let variants = node.op.variants(&node.types, engine.adapter())?;
         Ok(variants.iter().any(|v| v.name == variant))
     }
 
-    fn tolerance(&self, variant: Option<&str>) -> Result<Tolerance> {
+    /// The tolerance, and the types of the outputs.
+    fn tolerance(&self, variant: Option<&str>) -> Result<(Tolerance, &[TensorType])> {
         let [node] = self.graph.nodes() else {
             return Err(Error::Usage("an op alone is one node".into()));
         };
         let tolerance = node.op.tolerance(&node.types, variant);
-        Ok(match self.reference {
+        let tolerance = match self.reference {
             Reference::Oracle => tolerance,
             // Both may be off by the tolerance.
             Reference::Cpu => tolerance.times(2.0),
-        })
+        };
+        Ok((tolerance, &node.types.outputs))
     }
 
     fn plan(&self, engine: &GpuEngine, variant: &str) -> Result<Plan> {
@@ -158,6 +164,11 @@ fn draw(types: &Types, low: f32) -> Vec<Tensor> {
     let mut draw = Draw::new(0x74_756e65);
     let inputs = types.inputs.iter().map(|ty| match ty.dtype {
         DType::F32 => draw.uniform(ty.shape.clone(), low, 3.0),
+        DType::F16 => {
+            let values = draw.uniform(ty.shape.clone(), low, 3.0).into_f32();
+            let halves = values.into_iter().map(|x| to_half(x).to_f32()).collect();
+            Tensor::f32(ty.shape.clone(), halves).unwrap_or_else(|_| Tensor::zeros(ty))
+        }
         DType::U32 => {
             let words = draw.labels(ty.elements(), smallest).into_u32();
             Tensor::u32(ty.shape.clone(), words).unwrap_or_else(|_| Tensor::zeros(ty))
@@ -167,11 +178,15 @@ fn draw(types: &Types, low: f32) -> Vec<Tensor> {
 }
 
 /// The op on states. One that works in place does so on the state.
-fn graph(op: &Arc<dyn Op>, inputs: &[Tensor]) -> Result<Graph> {
+fn graph(op: &Arc<dyn Op>, types: &Types, inputs: &[Tensor]) -> Result<Graph> {
     let mut graph = Graph::new();
-    let states = inputs.iter().enumerate();
-    let states: Result<Vec<_>> =
-        states.map(|(i, tensor)| graph.state(format!("input {i}"), tensor.clone())).collect();
+    let states = types.inputs.iter().zip(inputs.iter().cloned()).enumerate();
+    let states: Result<Vec<_>> = states
+        .map(|(i, (ty, tensor))| {
+            let initial = Initial::lazy(ty.clone(), move || tensor.clone());
+            graph.state(format!("input {i}"), initial)
+        })
+        .collect();
     let states = states?;
     let outputs = graph.emit(op.clone(), &states)?;
     for (o, &output) in outputs.iter().enumerate() {
@@ -199,7 +214,6 @@ mod tests {
     use super::*;
     use crate::ops::gemm::{Linear, MatMul};
     use crate::ops::softmax::SoftmaxCrossEntropy;
-    use crate::tensor::TensorType;
 
     #[test]
     fn batches_are_cut_and_all_else_stays() {
@@ -236,7 +250,7 @@ mod tests {
         let [oracle, cpu] = [Reference::Oracle, Reference::Cpu]
             .map(|reference| Problem::new(&op, &types, reference).unwrap());
         for (a, b) in oracle.expected.iter().zip(&cpu.expected) {
-            cpu.tolerance(None).unwrap().check(b.iter().copied(), a).unwrap();
+            cpu.tolerance(None).unwrap().0.check(b.iter().copied(), a).unwrap();
         }
     }
 }

@@ -4,7 +4,7 @@ use super::geometry::Geometry;
 use super::{Conv2d, cpu, gpu, reference, winograd};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Variant};
-use crate::ops::{Arrays, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
+use crate::ops::{Arrays, Cost, CpuTensors, Half, Op, Types, expect_f32, expect_inputs, nchw};
 use crate::tensor::TensorType;
 use crate::tolerance::Tolerance;
 
@@ -105,6 +105,10 @@ impl Op for Conv2dGradInput {
         winograd::tolerance(variant, self.reduction(types))
     }
 
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[0])
+    }
+
     fn reference(&self, io: &mut Arrays<'_>) {
         let (output, weight, grad) =
             (io.outputs[0].dims(), io.inputs[1].dims(), io.inputs[0].dims());
@@ -160,6 +164,10 @@ impl Op for Conv2dGradWeight {
     fn reduction(&self, types: &Types) -> usize {
         let g = self.accepted(types);
         g.batch * g.output_pixels()
+    }
+
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

@@ -9,7 +9,7 @@ use crate::kernel::{Adapter, Variant};
 use crate::ops::elementwise::{Unary, UnaryGrad};
 use crate::ops::reduce::ChannelSum;
 use crate::ops::{
-    Arrays, Backward, Cost, CpuTensors, Op, Types, Value, expect_f32, expect_inputs, nchw,
+    Arrays, Backward, Cost, CpuTensors, Half, Op, Types, Value, expect_f32, expect_inputs, nchw,
 };
 use crate::tensor::TensorType;
 use crate::tolerance::Tolerance;
@@ -140,6 +140,10 @@ impl Op for Conv2d {
         is_relu.then(|| Arc::new(Conv2dRelu(*self)) as Arc<dyn Op>)
     }
 
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[0])
+    }
+
     fn reference(&self, io: &mut Arrays<'_>) {
         let g = Geometry::of(self, io.inputs[0].dims(), io.inputs[1].dims(), io.outputs[0].dims());
         reference::forward(&g, io);
@@ -183,6 +187,10 @@ impl Op for Conv2dRelu {
         let (grad, output) = (g.grad_output(0)?, g.output(0));
         let grad = g.emit(UnaryGrad(Unary::Relu), &[grad, output])?[0];
         self.0.gradients(g, grad)
+    }
+
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Variant};
 use crate::ops::reduce::ChannelSum;
 use crate::ops::{
-    Array, Arrays, Backward, Cost, CpuTensors, Op, Types, attributes, expect_f32, expect_inputs,
-    nchw,
+    Array, Arrays, Backward, Cost, CpuTensors, Half, Op, Types, attributes, expect_f32,
+    expect_inputs, nchw,
 };
 use crate::tensor::TensorType;
 use crate::tolerance::Tolerance;
@@ -270,6 +270,10 @@ impl Op for ConvTranspose2d {
         Ok(())
     }
 
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[0])
+    }
+
     fn reference(&self, io: &mut Arrays<'_>) {
         let (x, w) = (&io.inputs[0], &io.inputs[1]);
         let mut y = Array::zeros(io.outputs[0].shape.clone());
@@ -352,6 +356,10 @@ impl Op for ConvTranspose2dGradInput {
         winograd::tolerance(variant, self.reduction(types))
     }
 
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[0])
+    }
+
     fn reference(&self, io: &mut Arrays<'_>) {
         let (grad, w) = (&io.inputs[0], &io.inputs[1]);
         let mut x = Array::zeros(io.outputs[0].shape.clone());
@@ -405,6 +413,10 @@ impl Op for ConvTranspose2dGradWeight {
     fn reduction(&self, types: &Types) -> usize {
         let g = self.accepted(types);
         g.batch * g.output_pixels()
+    }
+
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

@@ -12,7 +12,7 @@ use crate::kernel::{Adapter, Dispatch, Operand, Variant};
 use crate::ops::call::Call;
 use crate::ops::registry::{Entry, Family};
 use crate::ops::{
-    Arrays, Backward, Cost, CpuTensors, Op, Types, as_u32, expect_f32, expect_inputs,
+    Arrays, Backward, Cost, CpuTensors, Half, Op, Types, as_u32, expect_f32, expect_inputs,
 };
 use crate::philox::{BLOCKS, philox4x32, philox4x32_blocks, uniform};
 use crate::tensor::TensorType;
@@ -126,6 +126,10 @@ impl Op for Dropout {
 
     fn in_place(&self) -> &'static [(usize, usize)] {
         &[(0, 0)]
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

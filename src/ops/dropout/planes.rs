@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::Dropout;
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant};
-use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, as_u32};
+use crate::ops::{Arrays, Backward, Cost, CpuTensors, Half, Op, Types, as_u32};
 use crate::philox::{philox4x32, uniform};
 use crate::tensor::TensorType;
 
@@ -71,6 +71,10 @@ impl Op for Dropout2d {
 
     fn in_place(&self) -> &'static [(usize, usize)] {
         &[(0, 0)]
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

@@ -4,7 +4,7 @@ use super::vectors;
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant};
 use crate::ops::{
-    Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, parallel,
+    Arrays, Backward, Cost, CpuTensors, Half, Op, Types, expect_f32, expect_inputs, parallel,
 };
 use crate::tensor::TensorType;
 
@@ -72,6 +72,10 @@ impl Op for Add {
 
     fn in_place(&self) -> &'static [(usize, usize)] {
         &[(0, 0)]
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0, 1], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

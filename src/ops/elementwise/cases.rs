@@ -1,8 +1,8 @@
 //! Samples for the elementwise ops.
 
-use super::{Add, AddScaled, Fill};
+use super::{Add, AddScaled, Cast, Fill};
 use crate::ops::case::{Case, Draw, ErrorCase};
-use crate::tensor::{Shape, TensorType};
+use crate::tensor::{DType, Shape, Tensor, TensorType};
 
 /// Equal and distinct extents, a single element, sizes that are not whole vectors, and one that
 /// takes more than one workgroup.
@@ -60,6 +60,34 @@ pub(super) fn add_scaled_errors() -> Vec<ErrorCase> {
     vec![
         ErrorCase::new(AddScaled, vec![a.clone(), a.clone(), factor], "shape [1]"),
         ErrorCase::new(AddScaled, vec![a.clone(), a], "takes 3 inputs"),
+    ]
+}
+
+pub(super) fn cast(draw: &mut Draw) -> Vec<Case> {
+    let mut cases: Vec<_> = shapes().into_iter().map(|shape| cast_case(shape, draw)).collect();
+    // Beyond the largest number, the least one that rounds to it, and below the normal ones.
+    let edges = vec![7e4, -1e30, 65519.0, 6.1e-5, 5.96e-8, -2.9e-8, 0.0];
+    let edges = Tensor::f32([7], edges).unwrap_or_else(|_| Tensor::scalar(1e9));
+    cases.push(Case::new("too large and too small", Cast { to: DType::F16 }, vec![edges]));
+    cases.push(Case::new("to itself", Cast { to: DType::F32 }, vec![draw.normal([5, 9])]));
+    cases
+}
+
+fn cast_case(shape: Shape, draw: &mut Draw) -> Case {
+    Case::new(shape.to_string(), Cast { to: DType::F16 }, vec![draw.normal(shape)])
+}
+
+pub(super) fn random_cast(draw: &mut Draw) -> Case {
+    let shape = draw.shape(4, 9);
+    cast_case(shape, draw)
+}
+
+pub(super) fn cast_errors() -> Vec<ErrorCase> {
+    let to = |to| Cast { to };
+    vec![
+        ErrorCase::new(to(DType::U32), vec![TensorType::f32([3])], "f32 and f16"),
+        ErrorCase::new(to(DType::F16), vec![TensorType::u32([3])], "must be f32"),
+        ErrorCase::new(to(DType::F16), vec![], "takes 1 inputs"),
     ]
 }
 

@@ -3,6 +3,7 @@
 mod add;
 mod calls;
 mod cases;
+mod cast;
 mod fill;
 mod functions;
 mod prelu;
@@ -10,6 +11,7 @@ mod unary;
 mod unary_cases;
 
 pub use add::{Add, AddScaled};
+pub use cast::Cast;
 pub use fill::Fill;
 pub use functions::{Kept, Unary};
 pub use prelu::{PRelu, PReluGradInput, PReluGradTerms};
@@ -80,6 +82,14 @@ const OPS: &[Entry] = &[
         cases: cases::add_scaled,
         random: cases::random_add_scaled,
         errors: cases::add_scaled_errors,
+    },
+    Entry {
+        name: "cast",
+        formula: "y = x in half or single precision",
+        source: "IEEE 754-2019",
+        cases: cases::cast,
+        random: cases::random_cast,
+        errors: cases::cast_errors,
     },
     Entry {
         name: "fill",

@@ -5,7 +5,7 @@ use crate::kernel::{Adapter, Dispatch, Operand, Variant};
 use crate::ops::reduce::ChannelSum;
 use crate::ops::shape::Reshape;
 use crate::ops::{
-    Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, parallel,
+    Arrays, Backward, Cost, CpuTensors, Half, Op, Types, expect_f32, expect_inputs, parallel,
 };
 use crate::tensor::{Shape, TensorType};
 
@@ -124,6 +124,10 @@ impl Op for PRelu {
         Ok(())
     }
 
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
+    }
+
     fn reference(&self, io: &mut Arrays<'_>) {
         let (x, weight) = (&io.inputs[0], &io.inputs[1].data);
         let [channels, inner] = extents(x.dims(), io.inputs[1].dims());
@@ -163,6 +167,10 @@ impl Op for PReluGradInput {
 
     fn in_place(&self) -> &'static [(usize, usize)] {
         &[(0, 0)]
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0, 1], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

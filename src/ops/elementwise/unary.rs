@@ -5,7 +5,7 @@ use super::vectors;
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant};
 use crate::ops::{
-    Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, parallel,
+    Arrays, Backward, Cost, CpuTensors, Half, Op, Types, expect_f32, expect_inputs, parallel,
 };
 use crate::tensor::TensorType;
 
@@ -61,6 +61,16 @@ impl Op for Unary {
         match self.kept() {
             Kept::Input => &[],
             Kept::Output | Kept::Nothing => &[(0, 0)],
+        }
+    }
+
+    fn half(&self) -> Half {
+        // Those that grow beyond their argument have no place in half precision.
+        match self {
+            Unary::Exp | Unary::Log | Unary::Square | Unary::Reciprocal | Unary::Power { .. } => {
+                Half::NONE
+            }
+            _ => Half::taken(&[0, 1], &[0]),
         }
     }
 
@@ -127,6 +137,10 @@ impl Op for UnaryGrad {
 
     fn in_place(&self) -> &'static [(usize, usize)] {
         &[(0, 0)]
+    }
+
+    fn half(&self) -> Half {
+        self.0.half()
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

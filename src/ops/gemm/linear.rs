@@ -9,7 +9,7 @@ use crate::kernel::{Adapter, Operand, Variant};
 use crate::ops::elementwise::{Unary, UnaryGrad};
 use crate::ops::reduce::ChannelSum;
 use crate::ops::{
-    Arrays, Backward, Cost, CpuTensors, Op, Types, Value, expect_f32, expect_inputs, parallel,
+    Arrays, Backward, Cost, CpuTensors, Half, Op, Types, Value, expect_f32, expect_inputs, parallel,
 };
 use crate::tensor::{Shape, TensorType};
 
@@ -127,6 +127,10 @@ impl Op for Linear {
         is_relu.then(|| Arc::new(LinearRelu) as Arc<dyn Op>)
     }
 
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[0])
+    }
+
     fn reference(&self, io: &mut Arrays<'_>) {
         let (x, weight, bias) = (&io.inputs[0], &io.inputs[1], io.inputs.get(2));
         let [outputs, features] = [weight.dims()[0], weight.dims()[1]];
@@ -194,6 +198,10 @@ impl Op for LinearRelu {
         gradients(g, grad)
     }
 
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[0])
+    }
+
     fn reference(&self, io: &mut Arrays<'_>) {
         Linear.reference(io);
         io.outputs[0].data.iter_mut().for_each(|y| *y = y.max(0.0));
@@ -241,6 +249,10 @@ impl Op for LinearGradInput {
 
     fn reduction(&self, types: &Types) -> usize {
         types.input(0)[1]
+    }
+
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
@@ -301,6 +313,10 @@ impl Op for LinearGradWeight {
 
     fn reduction(&self, types: &Types) -> usize {
         types.input(0)[0]
+    }
+
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

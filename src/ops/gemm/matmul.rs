@@ -6,7 +6,7 @@ use super::cpu::{Matrix, MatrixMut, Threads, gemm};
 use super::gpu::{Problem, Stored};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Operand, Variant};
-use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs};
+use crate::ops::{Arrays, Backward, Cost, CpuTensors, Half, Op, Types, expect_f32, expect_inputs};
 use crate::tensor::TensorType;
 
 /// `C = op(A) op(B)`, where op transposes or not. Inputs: A `[m, k]` (`[k, m]` where `trans_a`) and
@@ -105,6 +105,10 @@ impl Op for MatMul {
             }
         }
         Ok(())
+    }
+
+    fn half(&self) -> Half {
+        Half::wanted(&[0, 1], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

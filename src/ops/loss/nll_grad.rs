@@ -67,7 +67,7 @@ impl Op for NllLossGrad {
                 return Err(refuse("labels have no gradient".into()));
             }
             DType::U32 => dims.insert(1, self.classes),
-            DType::F32 => {
+            DType::F32 | DType::F16 => {
                 rows.remove(1);
             }
         }

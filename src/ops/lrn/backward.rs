@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Lrn, by_samples, near, with_power};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant};
-use crate::ops::{Arrays, Cost, CpuTensors, Op, Types, expect_inputs};
+use crate::ops::{Arrays, Cost, CpuTensors, Half, Op, Types, expect_inputs};
 use crate::tensor::TensorType;
 
 /// The gradient of [`Lrn`]. With `y = x s^-beta` and `s = k + alpha * sum of x[j]^2`,
@@ -43,6 +43,10 @@ impl Op for LrnGrad {
 
     fn reduction(&self, types: &Types) -> usize {
         self.0.reduction(types)
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0, 1, 3], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

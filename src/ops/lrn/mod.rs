@@ -24,7 +24,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, scaled};
 use crate::ops::registry::{Entry, Family};
-use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
+use crate::ops::{
+    Arrays, Backward, Cost, CpuTensors, Half, Op, Types, expect_f32, expect_inputs, nchw,
+};
 use crate::tensor::TensorType;
 
 /// The ops of this folder.
@@ -254,6 +256,10 @@ impl Op for Lrn {
         }
         let inputs = [g.input(0), g.output(0), g.output(1), g.grad_output(0)?];
         g.emit_grad(0, LrnGrad(*self), &inputs)
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

@@ -6,7 +6,7 @@ use super::reference::{self, Place};
 use super::{cpu, gpu};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Operand, Variant};
-use crate::ops::{Arrays, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs};
+use crate::ops::{Arrays, Cost, CpuTensors, Half, Op, Types, expect_f32, expect_inputs};
 use crate::tensor::TensorType;
 
 /// What [`NormGradSums`] adds up over.
@@ -89,6 +89,10 @@ impl Op for NormGradSums {
         types.inputs[0].elements() / types.outputs[0].elements()
     }
 
+    fn half(&self) -> Half {
+        Half::taken(&[0, 3], &[])
+    }
+
     fn reference(&self, io: &mut Arrays<'_>) {
         let [x, mean, variance, grad] = [0, 1, 2, 3].map(|i| &io.inputs[i].data);
         let places = reference::places(self.norm.over, io.inputs[0].dims());
@@ -152,6 +156,10 @@ impl Op for NormGradInput {
 
     fn reduction(&self, _: &Types) -> usize {
         4
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0, 3], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

@@ -5,7 +5,7 @@ use super::layout::{Layout, Over};
 use super::{cpu, gpu};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant};
-use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs};
+use crate::ops::{Arrays, Backward, Cost, CpuTensors, Half, Op, Types, expect_f32, expect_inputs};
 use crate::tensor::TensorType;
 
 use super::backward::{By, NormGradSums};
@@ -99,6 +99,10 @@ impl Op for Normalise {
         Ok(())
     }
 
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
+    }
+
     fn reference(&self, io: &mut Arrays<'_>) {
         let dims = io.inputs[0].dims();
         let (channels, inner) = (dims[1], dims[2..].iter().product::<usize>());
@@ -156,6 +160,10 @@ impl Op for NormaliseGradInput {
 
     fn reduction(&self, _: &Types) -> usize {
         2
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

@@ -35,6 +35,13 @@ fn cases<R: Rule>(rules: &[R], draw: &mut Draw) -> Vec<Case> {
         }
         if i == 0 {
             cases.push(case(rule.clone(), [5, 4099], draw));
+            let mut skipped = case(rule.clone(), [3, 11], draw);
+            let rate = 2 + Update(rule.clone()).states().count();
+            skipped.inputs[rate] = Tensor::scalar(-1.0);
+            cases.push(Case {
+                label: format!("{}, a step that does not count", skipped.label),
+                ..skipped
+            });
         }
     }
     cases

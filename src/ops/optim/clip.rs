@@ -98,31 +98,43 @@ impl Op for SquareSum {
     }
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
-        let count = types.inputs[0].elements();
-        // Parts long enough for a workgroup, and few enough for the one that adds them up.
-        let part = count.div_ceil(2048).max(4096).next_multiple_of(64);
-        let mut parts = 0;
-        let mut dispatches = vec![];
-        for range in adapter.chunks(count) {
-            let here = range.len().div_ceil(part);
-            let params = SumParams {
-                count: range.len() as u32,
-                part: part as u32,
-                parts: here as u32,
-                first_part: parts as u32,
-            };
-            let dispatch = Dispatch::new(crate::kernel::shader!("optim/square_sum.wgsl"))
-                .bind_range("x", Operand::Input(0), range)
-                .bind("sums", Operand::Workspace(0))
-                .params(&params)
-                .groups(here);
-            dispatches.push(dispatch);
-            parts += here;
-        }
-        dispatches.push(total(0, parts, 1.0, self.running));
-        let workspace = vec![TensorType::f32([parts])];
-        Ok(vec![Variant { name: "parts", dispatches, workspace }])
+        Ok(summed(types, adapter, false, self.running))
     }
+}
+
+/// The sum of the squares of input 0, or the number of its [overflows](super::Overflows), in parts; added to
+/// output 0 where `running`.
+pub(super) fn summed(
+    types: &Types,
+    adapter: &Adapter,
+    overflows: bool,
+    running: bool,
+) -> Vec<Variant> {
+    let count = types.inputs[0].elements();
+    // Parts long enough for a workgroup, and few enough for the one that adds them up.
+    let part = count.div_ceil(2048).max(4096).next_multiple_of(64);
+    let mut parts = 0;
+    let mut dispatches = vec![];
+    for range in adapter.chunks(count) {
+        let here = range.len().div_ceil(part);
+        let params = SumParams {
+            count: range.len() as u32,
+            part: part as u32,
+            parts: here as u32,
+            first_part: parts as u32,
+        };
+        let dispatch = Dispatch::new(crate::kernel::shader!("optim/square_sum.wgsl"))
+            .constant("OVERFLOWS", overflows)
+            .bind_range("x", Operand::Input(0), range)
+            .bind("sums", Operand::Workspace(0))
+            .params(&params)
+            .groups(here);
+        dispatches.push(dispatch);
+        parts += here;
+    }
+    dispatches.push(total(0, parts, 1.0, running));
+    let workspace = vec![TensorType::f32([parts])];
+    vec![Variant { name: "parts", dispatches, workspace }]
 }
 
 /// The sum of squares, in lanes that a vector unit can hold.

@@ -10,11 +10,14 @@ mod clip_cases;
 mod ema;
 mod rule;
 mod rules;
+mod scaling;
+mod scaling_cases;
 
 pub use clip::{ClipFactor, ClipValue, ScaleBy, SquareSum};
 pub use ema::Ema;
 pub use rule::{Element, Kernel, Numbers, Part, Rule, Update};
 pub use rules::{Adadelta, Adagrad, Adam, AdamW, Lars, Lion, RmsProp, Sgd, SgdForm};
+pub use scaling::{Count, LossScale, Overflows};
 
 use crate::ops::registry::{Entry, Family};
 
@@ -117,6 +120,30 @@ const OPS: &[Entry] = &[
         cases: clip_cases::clip_value,
         random: clip_cases::random_clip_value,
         errors: clip_cases::clip_value_errors,
+    },
+    Entry {
+        name: "overflows",
+        formula: "y = number of |x| >= 65504 (+ count)",
+        source: "Micikevicius et al. 2018, section 3.2",
+        cases: scaling_cases::overflows,
+        random: scaling_cases::random_overflows,
+        errors: scaling_cases::overflows_errors,
+    },
+    Entry {
+        name: "loss_scale",
+        formula: "scale *= backoff and rate = -1 after an overflow, scale *= growth after interval steps",
+        source: "Micikevicius et al. 2018, section 3.2; PyTorch's GradScaler",
+        cases: scaling_cases::loss_scale,
+        random: scaling_cases::random_loss_scale,
+        errors: scaling_cases::loss_scale_errors,
+    },
+    Entry {
+        name: "count",
+        formula: "step += 1 where learning_rate >= 0",
+        source: "",
+        cases: scaling_cases::count,
+        random: scaling_cases::random_count,
+        errors: scaling_cases::count_errors,
     },
     Entry {
         name: "ema",

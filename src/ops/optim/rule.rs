@@ -108,7 +108,8 @@ pub(super) fn check_settings(settings: &[(&'static str, f64)], is_share: bool) -
 /// One step of a rule over a weight and its states, in place.
 ///
 /// Inputs: `weight`, the states that the rule keeps, and `grad`, all of one shape; `learning_rate`
-/// `[1]`, and the numbers that the rule reads, each `[1]`. Outputs: the new weight and the new
+/// `[1]`, and the numbers that the rule reads, each `[1]`. Where the learning rate is negative nothing
+/// changes: that is how a step is skipped. Outputs: the new weight and the new
 /// states.
 #[derive(Clone, Copy, PartialEq, Default, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
@@ -202,6 +203,10 @@ impl<R: Rule> Op for Update<R> {
         let grad = self.grad();
         let scale = self.0.learning_rate_scale();
         let numbers = self.collect(scale, |i| io.inputs[i].data[0]);
+        if io.inputs[grad + 1].data[0] < 0.0 {
+            let kept = io.outputs.iter_mut().zip(io.inputs);
+            return kept.for_each(|(output, input)| output.data.clone_from(&input.data));
+        }
         for e in 0..io.inputs[0].data.len() {
             let mut states = [0.0; 3];
             for (place, i) in self.kept().enumerate() {
@@ -218,6 +223,9 @@ impl<R: Rule> Op for Update<R> {
     }
 
     fn cpu(&self, io: &mut CpuTensors<'_>) {
+        if io.inputs[self.grad() + 1][0] < 0.0 {
+            return;
+        }
         let scale = self.0.learning_rate_scale() as f32;
         let numbers = self.collect(scale, |i| io.inputs[i][0]);
         let Some((weight, kept)) = io.outputs.split_first_mut() else { return };

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Operand, Shader, Variant, shader};
 use crate::ops::reduce::plane_sum;
 use crate::ops::{
-    Arrays, Backward, Cost, CpuTensors, Op, Types, attributes, expect_f32, expect_inputs, nchw,
+    Arrays, Backward, Cost, CpuTensors, Half, Op, Types, attributes, expect_f32, expect_inputs,
+    nchw,
 };
 use crate::tensor::TensorType;
 
@@ -87,7 +88,6 @@ fn forward_geometry(
     output: [usize; 2],
 ) -> Result<Geometry> {
     expect_inputs(op, inputs, 1..=1)?;
-    expect_f32(op, inputs)?;
     let [_, _, height, width] = nchw(op, &inputs[0])?;
     Geometry::adaptive(op, inputs, [height, width], output)
 }
@@ -152,6 +152,7 @@ impl Op for AdaptiveAvgPool2d {
     }
 
     fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_f32(self.name(), inputs)?;
         let g = forward_geometry(self.name(), inputs, self.output_size)?;
         Ok(vec![g.output_type(self.name(), &inputs[0])?])
     }
@@ -169,6 +170,10 @@ impl Op for AdaptiveAvgPool2d {
         let [_, _, height, width] = nchw(self.name(), g.ty(g.input(0)))?;
         let grad = AdaptiveAvgPool2dGrad { input: [height, width] };
         g.emit_grad(0, grad, &[g.grad_output(0)?])
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
@@ -256,6 +261,10 @@ impl Op for AdaptiveAvgPool2dGrad {
         self.geometry(&types.inputs).map_or(1, |g| 2 + windows_over(&g))
     }
 
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
+    }
+
     fn reference(&self, io: &mut Arrays<'_>) {
         let (grads, grad_input) = (&io.inputs[0], &mut io.outputs[0]);
         let input = grad_input.dims().to_vec();
@@ -298,6 +307,7 @@ impl Op for AdaptiveMaxPool2d {
     }
 
     fn infer(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>> {
+        expect_f32(self.name(), inputs)?;
         let g = forward_geometry(self.name(), inputs, self.output_size)?;
         let maxima = g.output_type(self.name(), &inputs[0])?;
         let indices = TensorType::u32(maxima.shape.clone());
@@ -312,6 +322,10 @@ impl Op for AdaptiveMaxPool2d {
         let [_, _, height, width] = nchw(self.name(), g.ty(g.input(0)))?;
         let grad = AdaptiveMaxPool2dGrad { input: [height, width] };
         g.emit_grad(0, grad, &[g.output(1), g.grad_output(0)?])
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
@@ -366,6 +380,10 @@ impl Op for AdaptiveMaxPool2dGrad {
     fn reduction(&self, types: &Types) -> usize {
         forward_grad_geometry(self.name(), &types.inputs, self.input)
             .map_or(1, |g| windows_over(&g))
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[1], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

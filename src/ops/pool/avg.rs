@@ -7,7 +7,9 @@ use super::{Work, by_planes, planes, planes_per_job};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::parallel::vectorised;
-use crate::ops::{Arrays, Backward, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs, nchw};
+use crate::ops::{
+    Arrays, Backward, Cost, CpuTensors, Half, Op, Types, expect_f32, expect_inputs, nchw,
+};
 use crate::tensor::TensorType;
 
 /// The average of each window, as in PyTorch's `avg_pool2d`.
@@ -155,6 +157,10 @@ impl Op for AvgPool2d {
         let [_, _, height, width] = nchw(self.name(), g.ty(g.input(0)))?;
         let grad = AvgPool2dGrad { pool: *self, input: [height, width] };
         g.emit_grad(0, grad, &[g.grad_output(0)?])
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
@@ -310,6 +316,10 @@ impl Op for AvgPool2dGrad {
     fn reduction(&self, _: &Types) -> usize {
         2 + self.pool.window[0].div_ceil(self.pool.stride[0])
             * self.pool.window[1].div_ceil(self.pool.stride[1])
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

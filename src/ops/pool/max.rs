@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Operand, Variant};
 use crate::ops::parallel::vectorised;
 use crate::ops::{
-    Arrays, Backward, Cost, CpuTensors, Op, Types, as_u32, as_u32_mut, expect_f32, expect_inputs,
-    nchw,
+    Arrays, Backward, Cost, CpuTensors, Half, Op, Types, as_u32, as_u32_mut, expect_f32,
+    expect_inputs, nchw,
 };
 use crate::tensor::{DType, TensorType};
 
@@ -93,6 +93,10 @@ impl Op for MaxPool2d {
         let [_, _, height, width] = nchw(self.name(), g.ty(g.input(0)))?;
         let grad = MaxPool2dGrad { pool: *self, input: [height, width] };
         g.emit_grad(0, grad, &[g.output(1), g.grad_output(0)?])
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
@@ -343,6 +347,10 @@ impl Op for MaxPool2dGrad {
         let MaxPool2d { window, stride, dilation, .. } = self.pool;
         let reach = |axis: usize| (window[axis] - 1) * dilation[axis] + 1;
         reach(0).div_ceil(stride[0]) * reach(1).div_ceil(stride[1])
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[1], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::parts::{add_parts, aligned, fitting};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Grid, Operand, Variant};
-use crate::ops::{Arrays, Cost, CpuTensors, Op, Types, expect_f32, expect_inputs};
+use crate::ops::{Arrays, Cost, CpuTensors, Half, Op, Types, expect_f32, expect_inputs};
 use crate::tensor::TensorType;
 
 /// `y[c] = sum over n and all later axes of x[n, c, ...]`: the gradient of a bias from that of the
@@ -58,6 +58,10 @@ impl Op for ChannelSum {
 
     fn reduction(&self, types: &Types) -> usize {
         Extents::of(types.input(0)).terms()
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {

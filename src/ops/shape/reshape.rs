@@ -3,7 +3,7 @@
 use super::strided::{expect_ranks, expect_shape};
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Variant};
-use crate::ops::{Arrays, Backward, CpuTensors, Op, Types, expect_inputs};
+use crate::ops::{Arrays, Backward, CpuTensors, Half, Op, Types, expect_inputs};
 use crate::tensor::{Shape, TensorType};
 
 /// The input's elements, in their order, in another shape. Of any element type; in place, so that it
@@ -38,6 +38,10 @@ impl Op for Reshape {
 
     fn in_place(&self) -> &'static [(usize, usize)] {
         &[(0, 0)]
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0], &[0])
     }
 
     fn reference(&self, io: &mut Arrays<'_>) {
