@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn chunks_are_aligned_and_cover_everything_once() {
-        let adapter = Adapter { max_binding_bytes: 4096, ..Adapter::webgpu_default() };
+        let adapter = Adapter { max_binding_bytes: 8192, ..Adapter::webgpu_default() };
         for (items, sizes) in [(100, vec![96, 24]), (4096, vec![1]), (37, vec![48]), (640, vec![3])]
         {
             let chunks = adapter.chunk_items("test", items, &sizes).unwrap();

@@ -50,6 +50,9 @@ fn parity(device: &Device, which: &str) {
     for entry in chosen() {
         let started = std::time::Instant::now();
         for case in cases(entry) {
+            if !common::can_run(&case, device) {
+                continue;
+            }
             let variants = common::variants(&case, device);
             let choices: Vec<_> = match variants.is_empty() {
                 true => vec![None],
@@ -143,6 +146,9 @@ fn random_cases(device: &Device, count: u32) {
         let config = Config { cases: count, failure_persistence: None, ..Config::default() };
         let outcome = TestRunner::new_with_rng(config, rng).run(&any::<u64>(), |seed| {
             let case = (entry.random)(&mut Draw::new(seed));
+            if !common::can_run(&case, device) {
+                return Ok(());
+            }
             let first = common::variants(&case, device).into_iter().next();
             let outputs = check::run(&case, device, first.as_deref())
                 .map_err(|e| TestCaseError::fail(format!("{}: {e}", case.label)))?;

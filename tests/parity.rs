@@ -127,7 +127,9 @@ impl Case {
             .map_err(|e| e.to_string())?;
         let computed = outputs.into_iter().map(|(name, tensor)| {
             let values = match tensor.dtype() {
-                DType::F32 | DType::F16 => tensor.as_f32().unwrap().iter().map(|&x| x.into()).collect(),
+                DType::F32 | DType::F16 => {
+                    tensor.as_f32().unwrap().iter().map(|&x| x.into()).collect()
+                }
                 DType::U32 => tensor.as_u32().unwrap().iter().map(|&x| x.into()).collect(),
             };
             (name, values)

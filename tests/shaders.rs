@@ -1,13 +1,17 @@
 //! Every shader as every op uses it: valid, translatable to each platform's language, and used.
 
+mod common;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use gabor::gpu::half::with_halves;
 use gabor::gpu::shader::{assemble, reflect};
-use gabor::kernel::{Adapter, AdapterKind, Dispatch};
+use gabor::kernel::{Adapter, AdapterKind, Binding, Dispatch};
 use gabor::ops::Types;
 use gabor::ops::case::Draw;
 use gabor::ops::registry::entries;
+use gabor::tensor::DType;
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
@@ -17,11 +21,18 @@ fn adapters() -> Vec<Adapter> {
     let mut adapters = vec![];
     for kind in [AdapterKind::Discrete, AdapterKind::Software] {
         for subgroups in [None, Some((8, 8)), Some((32, 32))] {
-            adapters.push(Adapter { kind, subgroups, ..plain.clone() });
+            let f16 = subgroups.is_some();
+            adapters.push(Adapter { kind, subgroups, f16, ..plain.clone() });
         }
     }
     adapters.push(Adapter { f16: true, max_binding_bytes: 16 << 10, max_groups: 8, ..plain });
     adapters
+}
+
+/// The bindings of a dispatch that are in half precision.
+fn halves(dispatch: &Dispatch, types: &Types) -> Vec<&'static str> {
+    let is_half = |b: &&Binding| types.dtype(b.operand) == Some(DType::F16);
+    dispatch.bindings.iter().filter(is_half).map(|b| b.name).collect()
 }
 
 /// Every distinct use of a shader in the registry's cases: the same text once.
@@ -30,11 +41,15 @@ fn uses() -> HashMap<String, (String, Dispatch)> {
     for entry in entries() {
         for case in (entry.cases)(&mut Draw::new(1)) {
             let types = Types::infer(case.op.as_ref(), case.input_types()).unwrap();
-            for adapter in adapters() {
-                let Ok(variants) = case.op.variants(&types, &adapter) else { continue };
-                for dispatch in variants.into_iter().flat_map(|v| v.dispatches) {
-                    let text = assemble(dispatch.shader, &dispatch.constants).unwrap();
-                    uses.entry(text).or_insert((entry.name.to_owned(), dispatch));
+            for types in std::iter::once(types).chain(common::halved(&case)) {
+                for adapter in adapters() {
+                    let Ok(variants) = case.op.variants(&types, &adapter) else { continue };
+                    for dispatch in variants.into_iter().flat_map(|v| v.dispatches) {
+                        let text = assemble(dispatch.shader, &dispatch.constants).unwrap();
+                        let text = with_halves(dispatch.shader, &text, &halves(&dispatch, &types));
+                        let use_ = (entry.name.to_owned(), dispatch);
+                        uses.entry(text.unwrap()).or_insert(use_);
+                    }
                 }
             }
         }

@@ -23,7 +23,7 @@ fn to_half4(x: vec4<f32>) -> vec4<f16> {
 ///
 /// Errors where one is no array of `f32` or of vectors of four, or is accessed otherwise than as
 /// `name[...]` in an expression, or in `name[...] = ...;` and the like.
-pub(super) fn with_halves(shader: Shader, text: &str, names: &[&str]) -> Result<String> {
+pub fn with_halves(shader: Shader, text: &str, names: &[&str]) -> Result<String> {
     if names.is_empty() {
         return Ok(text.to_owned());
     }

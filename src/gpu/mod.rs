@@ -5,7 +5,7 @@
 
 pub mod adapters;
 mod engine;
-mod half;
+pub mod half;
 mod profiler;
 mod program;
 pub mod shader;

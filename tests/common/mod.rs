@@ -9,6 +9,7 @@ use gabor::gpu::GpuOptions;
 use gabor::graph::Target;
 use gabor::ops::Types;
 use gabor::ops::case::Case;
+use gabor::tensor::{DType, TensorType};
 
 /// An adapter opened with these options. Without one the test says so, loudly, and has checked
 /// nothing; with `GABOR_REQUIRE_GPU=1` it fails.
@@ -56,6 +57,25 @@ pub fn tiny_gpu() -> Option<Device> {
         ..Default::default()
     };
     DEVICE.get_or_init(|| gpu_with(options)).clone()
+}
+
+/// Whether a device has what the types of a case need.
+pub fn can_run(case: &Case, device: &Device) -> bool {
+    let types = Types::infer(case.op.as_ref(), case.input_types()).unwrap();
+    match device.target() {
+        Target::Gpu(adapter) if !adapter.f16 => types.outputs.iter().all(|t| t.dtype != DType::F16),
+        Target::Gpu(_) | Target::Cpu => true,
+    }
+}
+
+/// The types of a case with every input in half precision that may be, or `None` where none may.
+pub fn halved(case: &Case) -> Option<Types> {
+    let half = case.op.half();
+    let mut types = case.input_types();
+    let is_float = |ty: &TensorType| ty.dtype == DType::F32;
+    let halves = types.iter_mut().enumerate().filter(|(i, ty)| half.takes(*i) && is_float(ty));
+    let count = halves.map(|(_, ty)| ty.dtype = DType::F16).count();
+    (count > 0).then(|| Types::infer(case.op.as_ref(), types).unwrap())
 }
 
 /// The names of the variants that a device offers for a case; empty on the CPU.
