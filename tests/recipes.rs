@@ -26,11 +26,11 @@ fn bytes(stream: u32, count: usize) -> Vec<u8> {
     (0..count).map(|_| (256.0 * stream.uniform()) as u8).collect()
 }
 
-/// CIFAR-10's files with two images each.
+/// CIFAR-10's files with four images each, two of a class.
 fn make_cifar(folder: &Path) {
     let record = |label: u32| [vec![label as u8], bytes(label, 3072)].concat();
     for file in 0..5 {
-        let content = [record(file), record(file + 5)].concat();
+        let content = [file, file + 5, file, file + 5].map(record).concat();
         std::fs::write(folder.join(format!("data_batch_{}.bin", file + 1)), content).unwrap();
     }
     std::fs::write(folder.join("test_batch.bin"), [record(3), record(8)].concat()).unwrap();
@@ -126,6 +126,43 @@ fn recipes_for_cifar_run() {
 }
 
 #[test]
+fn a_recipe_in_stages_goes_on_from_one_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    make_cifar(folder.path());
+    let train = |out: &str| {
+        let config = TrainConfig {
+            data: format!("cifar10:{}", folder.path().display()),
+            batch: 4,
+            epochs: 3,
+            validation_epochs: Some(1),
+            device: "cpu".into(),
+            ten_crop: false,
+            ..config("cifar-13pct")
+        };
+        let out = folder.path().join(out);
+        let run = Run::new(config, Some(out.clone())).unwrap();
+        let mut steps = vec![];
+        let summary = run.execute(|event| {
+            if let Event::Step(step) = event {
+                steps.push((step.epoch, step.images));
+            }
+            ControlFlow::Continue(())
+        });
+        (steps, summary.unwrap(), std::fs::read(out.join("metrics.jsonl")).unwrap())
+    };
+    let (steps, summary, metrics) = train("once");
+    // One of two images of a class is held back, then all are trained on.
+    let expected = [(1, &[4, 4, 2][..]), (2, &[4; 5]), (3, &[4; 5])];
+    let expected = expected.iter().flat_map(|(epoch, images)| images.iter().map(|n| (*epoch, *n)));
+    assert!(steps.iter().copied().eq(expected), "{steps:?}");
+    assert_eq!((summary.steps, summary.epochs.len()), (13, 3));
+    // The test set has two images, so that nothing but halves can be right.
+    assert!(summary.epochs[1..].iter().all(|e| (2.0 * e.test_top1).fract() == 0.0));
+    assert!(summary.best_epoch.unwrap() > 1);
+    assert!(train("again").2 == metrics);
+}
+
+#[test]
 fn recipes_for_imagenet_run() {
     for name in ["alexnet-2012", "alexnet-2014"] {
         run(name);
@@ -196,6 +233,12 @@ fn learning_rates_fall_between_the_stages() {
     ] {
         let config = config(name);
         assert_eq!(config.epochs, epochs, "{name}");
+        let held_back = match name {
+            "cifar-13pct" => Some((0.2, 100)),
+            "cifar-11pct" => Some((0.2, 350)),
+            _ => None,
+        };
+        assert_eq!(config.validation.zip(config.validation_epochs), held_back, "{name}");
         let scheduler = Scheduler::new(config.schedule.clone(), config.epochs, steps);
         assert_eq!(scheduler.factor(0), 1.0);
         for (stage, border) in borders.iter().enumerate() {

@@ -16,7 +16,7 @@ struct Bars {
 }
 
 impl Bars {
-    fn new(per_epoch: u64, total: u64) -> Self {
+    fn new(total: u64) -> Self {
         let both = MultiProgress::new();
         let bar = |template: &str, length| {
             let style = ProgressStyle::with_template(template)
@@ -24,7 +24,7 @@ impl Bars {
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             both.add(ProgressBar::new(length).with_style(style))
         };
-        let epoch = bar("{prefix} {bar:24} {percent:>3}%  {msg}", per_epoch);
+        let epoch = bar("{prefix} {bar:24} {percent:>3}%  {msg}", total);
         let run = bar("  the run   {bar:24} {percent:>3}%  {eta} left", total);
         Bars { both, epoch, run }
     }
@@ -35,7 +35,10 @@ pub(super) struct Progress {
     is_talking: bool,
     started: Instant,
     images: u64,
-    per_epoch: u64,
+    /// Images of the epochs before.
+    before: u64,
+    /// Epochs and images an epoch, of each stage.
+    stages: Vec<(u64, u64)>,
     total: u64,
     epochs: u64,
     /// The loss and the top-1, smoothed over about 30 steps.
@@ -46,8 +49,9 @@ impl Progress {
     /// Says what is about to be trained.
     pub(super) fn new(run: &Run, is_talking: bool) -> Self {
         let (config, source) = (run.config(), run.source());
-        let per_epoch = source.train.len() as u64;
-        let mut total = per_epoch * config.epochs;
+        let stages: Vec<_> =
+            run.stages().iter().map(|s| (s.epochs, s.source.train.len() as u64)).collect();
+        let mut total = stages.iter().map(|(epochs, images)| epochs * images).sum::<u64>();
         if let Some(steps) = config.max_steps {
             total = total.min(steps * config.batch as u64);
         }
@@ -63,15 +67,22 @@ impl Progress {
                 source.test.len(),
                 run.trainer().network().device().name()
             ));
+            if let [first, _] = run.stages() {
+                print_line(&format!(
+                    "for {} epochs {} of them are held back and tested on",
+                    first.epochs,
+                    first.source.test.len()
+                ));
+            }
         }
-        let bars = (is_talking && std::io::stderr().is_terminal())
-            .then(|| Bars::new(per_epoch.min(total), total));
+        let bars = (is_talking && std::io::stderr().is_terminal()).then(|| Bars::new(total));
         Progress {
             bars,
             is_talking,
             started: Instant::now(),
             images: 0,
-            per_epoch,
+            before: 0,
+            stages,
             total,
             epochs: config.epochs,
             smoothed: None,
@@ -102,13 +113,24 @@ impl Progress {
                 100.0 * top1,
                 step.learning_rate
             ));
-            let before = (step.epoch - 1) * self.per_epoch;
-            bars.epoch.set_position(self.images.saturating_sub(before));
+            bars.epoch.set_length(self.per_epoch(step.epoch).min(self.total));
+            bars.epoch.set_position(self.images - self.before);
             bars.run.set_position(self.images.min(self.total));
         }
     }
 
-    fn epoch(&self, epoch: &EpochMetrics) {
+    /// Images of an epoch, which are counted from 1.
+    fn per_epoch(&self, epoch: u64) -> u64 {
+        let mut last = 0;
+        let stage = self.stages.iter().find(|(epochs, _)| {
+            last += epochs;
+            epoch <= last
+        });
+        stage.map_or(0, |(_, images)| *images)
+    }
+
+    fn epoch(&mut self, epoch: &EpochMetrics) {
+        self.before = self.images;
         if !self.is_talking {
             return;
         }

@@ -147,6 +147,9 @@ pub(super) struct Settings {
     /// Hold back this share of the training set and evaluate it in place of the test set.
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     validation: Option<f64>,
+    /// Hold that share back for this many epochs only, then train on all and evaluate the test set.
+    #[arg(long, value_name = "EPOCHS")]
+    validation_epochs: Option<u64>,
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME; see `gabor devices`.
     #[arg(long)]
     device: Option<String>,
@@ -195,6 +198,7 @@ impl Settings {
         config.class_weights |= self.class_weights;
         set(&mut config.max_bad, &self.max_bad);
         config.validation = self.validation.or(config.validation);
+        config.validation_epochs = self.validation_epochs.or(config.validation_epochs);
         config.max_steps = self.max_steps.or(config.max_steps);
         config.early_stop = self.early_stop.or(config.early_stop);
         config.init = self.init.clone().or(config.init);

@@ -97,6 +97,11 @@ impl Reduction {
         self.factor
     }
 
+    /// Forgets the metrics, and no cut.
+    pub fn forget(&mut self) {
+        *self = Reduction { factor: self.factor, ..Reduction::default() };
+    }
+
     /// Takes in the metrics of an epoch.
     pub fn observe(&mut self, plateau: &Plateau, loss: f64, top1: f64) {
         let value = match plateau.metric {

@@ -262,10 +262,18 @@ impl Scheduler {
         }
     }
 
-    /// The factor of the learning rate in a step of the run, counted from 0.
+    /// The factor of the learning rate in a step, counted from 0 as if all epochs had been as long as
+    /// the present one.
     pub fn factor(&self, step: u64) -> f64 {
         let (length, epoch) = (1.0 / self.steps_per_epoch, step as f64 / self.steps_per_epoch);
         self.reduction.factor() * self.schedule.factor(epoch, self.epochs, length)
+    }
+
+    /// From now on an epoch has this many steps, of other images: what a plateau has seen so far is
+    /// no measure any more, while the learning rate stays cut.
+    pub fn stage_begins(&mut self, steps_per_epoch: u64) {
+        self.steps_per_epoch = steps_per_epoch.max(1) as f64;
+        self.reduction.forget();
     }
 
     /// What the test set says after an epoch: the mean loss, and the share that is classified rightly.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::explosion::check_gradient_growth;
 use super::loss::check_smoothing;
 use super::{Loss, Options, Precision, recipes};
-use crate::data::{self, Normalise, OpenOptions, Source, Transform, Transforms};
+use crate::data::{self, Normalise, Source, Transform, Transforms};
 use crate::error::{Error, Result};
 use crate::graph::Recompute;
 use crate::nn::{Description, Model};
@@ -90,6 +90,10 @@ pub struct TrainConfig {
     /// the same images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<f64>,
+    /// How many epochs `validation` is held back for, after which it is trained on too and the test set
+    /// evaluated; without it to the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_epochs: Option<u64>,
     /// Whether images are drawn so that all classes come equally often.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub balance: bool,
@@ -176,6 +180,7 @@ impl Default for TrainConfig {
             max_bad: 0,
             image_size: None,
             validation: None,
+            validation_epochs: None,
             balance: false,
             class_weights: false,
             label_smoothing: 0.0,
@@ -285,6 +290,9 @@ impl TrainConfig {
         if let Some(share) = self.validation.filter(|share| !(*share > 0.0 && *share < 1.0)) {
             return Err(Error::setting("validation", share, "must be between 0 and 1, as 0.1"));
         }
+        if let Some(epochs) = self.validation_epochs {
+            self.check_validation_epochs(epochs)?;
+        }
         let transforms = Transforms::new(self.transforms.clone())?;
         if self.ten_crop {
             transforms.ten_crop()?;
@@ -327,22 +335,6 @@ impl TrainConfig {
             }
         };
         self.build_model(input, classes)
-    }
-
-    /// The data, as it is to be trained on and evaluated.
-    ///
-    /// Errors where it cannot be read or split, or `normalise` is for other images.
-    pub fn open_data(&self) -> Result<Source> {
-        let mut options = OpenOptions { max_bad: self.max_bad, ..OpenOptions::default() };
-        options.image_size = self.image_size.unwrap_or(options.image_size);
-        let mut source = data::open_with(&self.data, &options)?;
-        if let Some(share) = self.validation {
-            source = source.with_validation(share, options.seed)?;
-        }
-        if let Some(normalise) = &self.normalise {
-            source.normalise = normalise.clone();
-        }
-        Ok(source)
     }
 
     /// What happens to the images of `source`; where nothing is configured, its own augmentation.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::divergence::{REMEDY, SNAPSHOT_STEPS, Snapshot};
 use super::network::lend;
 use super::step::{StepUnderWay, finish_step};
-use super::{EpochMetrics, Evaluation, Event, Network, Report, Trainer};
+use super::{EpochMetrics, Evaluation, Event, Network, Report, Stage, Trainer};
 use crate::data::{Loader, LoaderConfig, Source, Transforms};
 use crate::error::{Error, Result};
 use crate::optim::Scheduler;
@@ -41,26 +41,35 @@ impl Trainer {
         &mut self,
         source: &Source,
         epochs: u64,
+        observe: impl FnMut(&Event, &Network) -> ControlFlow<()>,
+    ) -> Result<Report> {
+        self.fit_stages(&[Stage { source: source.clone(), epochs }], observe)
+    }
+
+    /// [`Trainer::fit_with`] in stages: for instance on a part of the training set, with the rest to
+    /// choose settings by, and then on all of it. The epochs of all stages are those of the schedule,
+    /// and an epoch has as many steps as its stage's images make. Which epoch is the best, whether to
+    /// stop early and whether a plateau has come is judged in each stage afresh, since it has another
+    /// test set; a stage that stops early ends the run.
+    ///
+    /// Errors as [`Trainer::fit`], and where a stage has no epoch or there is none.
+    pub fn fit_stages(
+        &mut self,
+        stages: &[Stage],
         mut observe: impl FnMut(&Event, &Network) -> ControlFlow<()>,
     ) -> Result<Report> {
-        if epochs == 0 {
+        let epochs = stages.iter().map(|stage| stage.epochs).fold(0, u64::saturating_add);
+        if stages.iter().any(|stage| stage.epochs == 0) || epochs == 0 {
             return Err(Error::setting("epochs", 0, "must be 1 or more"));
         }
         if self.options.early_stop == Some(0) {
             return Err(Error::setting("early-stop", 0, "must be 1 or more epochs"));
         }
-        let loader = self.loader(source)?;
-        let testing = LoaderConfig {
-            transforms: loader.config().transforms.still(),
-            ..LoaderConfig::new(self.options.batch, source.normalise.clone())
-        };
-        let schedule = self.options.schedule.clone();
-        let scheduler = Scheduler::new(schedule, epochs, loader.batches() as u64);
+        let loaders: Vec<_> =
+            stages.iter().map(|stage| self.loader(&stage.source)).collect::<Result<_>>()?;
+        let mut scheduler = Scheduler::new(self.options.schedule.clone(), epochs, 1);
         let parameters: Vec<_> =
             self.network.model.parameter_types()?.into_iter().map(|(name, _)| name).collect();
-        let safe = Snapshot::take(&self.network.session, self.step, 0, 0)?;
-        safe.check(&parameters)?;
-        let mut course = Course { loader, scheduler, parameters, safe, sums: Sums::default() };
         let mut report = Report {
             epochs: vec![],
             test: Evaluation { loss: f32::NAN, top1: 0.0, top5: 0.0, images: 0 },
@@ -70,14 +79,46 @@ impl Trainer {
             is_interrupted: false,
             is_stopped_early: false,
         };
-        for epoch in 0..epochs {
+        let mut first = 0;
+        for (stage, loader) in stages.iter().zip(loaders) {
+            scheduler.stage_begins(loader.batches() as u64);
+            let safe = Snapshot::take(&self.network.session, self.step, first, 0)?;
+            safe.check(&parameters)?;
+            let parameters = parameters.clone();
+            let sums = Sums::default();
+            let mut course = Course { loader, scheduler, epochs, parameters, safe, sums };
+            if self.stage(&mut course, stage, first, &mut report, &mut observe)?.is_break() {
+                break;
+            }
+            (scheduler, first) = (course.scheduler, first + stage.epochs);
+        }
+        Ok(report)
+    }
+
+    /// The epochs of a stage, of which the first is `first`, counted from 0. Breaks where the run is to
+    /// end.
+    fn stage(
+        &mut self,
+        course: &mut Course,
+        stage: &Stage,
+        first: u64,
+        report: &mut Report,
+        observe: &mut impl FnMut(&Event, &Network) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        let Stage { source, epochs } = stage;
+        let testing = LoaderConfig {
+            transforms: course.loader.config().transforms.still(),
+            ..LoaderConfig::new(self.options.batch, source.normalise.clone())
+        };
+        report.best = None;
+        for epoch in first..first + epochs {
             course.sums = Sums::default();
             let started = Instant::now();
-            let mut flow = self.epoch(&mut course, epoch, &mut observe)?;
+            let mut flow = self.epoch(course, epoch, observe)?;
             let time = started.elapsed();
             report.train_time += time;
             report.steps = self.step;
-            self.renew(&mut course, epoch + 1, 0)?;
+            self.renew(course, epoch + 1, 0)?;
             report.test = self.network.evaluate_with(&source.test, testing.clone())?;
             if !report.test.loss.is_finite() {
                 let problem = format!("the loss of the test set is {}; {REMEDY}", report.test.loss);
@@ -104,15 +145,15 @@ impl Trainer {
             }
             report.is_interrupted = flow.is_break();
             if flow.is_break() || self.is_at_last_step() {
-                break;
+                return Ok(ControlFlow::Break(()));
             }
-            let best = report.best.map_or(0, |best| best.epoch);
+            let best = report.best.map_or(first, |best| best.epoch);
             if self.options.early_stop.is_some_and(|most| epoch + 1 - best >= most) {
-                report.is_stopped_early = epoch + 1 < epochs;
-                break;
+                report.is_stopped_early = epoch + 1 < course.epochs;
+                return Ok(ControlFlow::Break(()));
             }
         }
-        Ok(report)
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The training images of `source` in batches, for whose sizes all is compiled: nothing is built
@@ -267,6 +308,8 @@ impl Trainer {
 pub(super) struct Course {
     pub loader: Loader,
     pub scheduler: Scheduler,
+    /// Epochs of the run.
+    epochs: u64,
     /// The names of what must be finite.
     pub parameters: Vec<String>,
     /// The last copies of the states that are known to be good.

@@ -33,7 +33,7 @@ pub use graphs::{
 pub use loss::Loss;
 pub use lr_find::{LrFound, LrPoint, LrRange};
 pub use network::{Evaluation, Network};
-pub use options::{Best, EpochMetrics, Event, Options, Report, StepMetrics};
+pub use options::{Best, EpochMetrics, Event, Options, Report, Stage, StepMetrics};
 pub use precision::Precision;
 pub use recipes::{RECIPES, Recipe};
 pub use run::{Run, RunSummary};

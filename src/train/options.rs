@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::network::Evaluation;
 use super::{Loss, Precision};
-use crate::data::Transforms;
+use crate::data::{Source, Transforms};
 use crate::graph::Recompute;
 use crate::optim::{Metric, Schedule};
 
@@ -29,7 +29,7 @@ pub struct Options {
     /// What happens to training images, in place of the source's own augmentation. Testing takes the
     /// still counterparts.
     pub transforms: Option<Transforms>,
-    /// The chances of the training images to be drawn; see
+    /// The chances of the training images to be drawn, the same in each [stage](Stage); see
     /// [`LoaderConfig::weights`](crate::data::LoaderConfig::weights).
     pub weights: Vec<f32>,
     /// Ends the run when this many epochs have gone by without a better one.
@@ -71,6 +71,16 @@ impl Default for Options {
             max_gradient_growth: Options::MAX_GRADIENT_GROWTH,
         }
     }
+}
+
+/// A part of a run, with data of its own. From one to the next go on the parameters, the optimizer's
+/// state, the count of the epochs and the schedule.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// What it trains on and is tested on.
+    pub source: Source,
+    /// How many epochs it takes.
+    pub epochs: u64,
 }
 
 /// One step of training.
@@ -116,7 +126,8 @@ pub struct EpochMetrics {
     pub learning_rate: f32,
     /// Seconds that its steps took, evaluation left out.
     pub seconds: f64,
-    /// Whether it is the best epoch so far, by [`Options::best_by`]; of equals the first.
+    /// Whether it is the best epoch of its [stage](Stage) so far, by [`Options::best_by`]; of equals
+    /// the first.
     pub is_best: bool,
 }
 
@@ -145,7 +156,7 @@ pub struct Report {
     pub epochs: Vec<EpochMetrics>,
     /// The test set after the last step.
     pub test: Evaluation,
-    /// The best epoch, once there is one.
+    /// The best epoch of the last [stage](Stage), once there is one.
     pub best: Option<Best>,
     /// Time spent training, evaluation left out.
     pub train_time: Duration,

@@ -20,8 +20,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Board, Environment, EpochMetrics, Evaluation, Event, Network, Setup, StepMetrics, TrainConfig,
-    Trainer, Transfer, Weights,
+    Board, Environment, EpochMetrics, Evaluation, Event, Network, Setup, Stage, StepMetrics,
+    TrainConfig, Trainer, Transfer, Weights,
 };
 use crate::data::{LoaderConfig, Source, Transforms};
 use crate::error::{Error, Result};
@@ -64,6 +64,7 @@ pub struct Run {
     folder: PathBuf,
     trainer: Trainer,
     source: Source,
+    stages: Vec<Stage>,
     transforms: Transforms,
     transfer: Option<Transfer>,
     metrics: JsonLines,
@@ -87,7 +88,7 @@ impl Run {
     /// be written. `folder` must be new or empty; without one it is the next free number under
     /// `runs/`.
     pub fn new(config: TrainConfig, folder: Option<PathBuf>) -> Result<Self> {
-        let Setup { trainer, source, transforms, transfer } = Setup::new(&config)?;
+        let Setup { trainer, source, stages, transforms, transfer } = Setup::new(&config)?;
         let folder = create_folder(folder, &config)?;
         // The cache may be another one by the time that the run is repeated.
         let picks = trainer.network().device().picks();
@@ -118,6 +119,7 @@ impl Run {
             folder,
             trainer,
             source,
+            stages,
             transforms,
             transfer,
             metrics,
@@ -140,8 +142,11 @@ impl Run {
             let model = &self.config.model;
             return Err(Error::Usage(format!("{model} has no filters to make a film of")));
         };
-        let per_epoch = self.source.train.len().div_ceil(self.config.batch) as u64;
-        let steps = per_epoch.saturating_mul(self.config.epochs);
+        let steps = |stage: &Stage| {
+            let per_epoch = stage.source.train.len().div_ceil(self.config.batch) as u64;
+            per_epoch.saturating_mul(stage.epochs)
+        };
+        let steps = self.stages.iter().map(steps).fold(0, u64::saturating_add);
         let steps = self.config.max_steps.map_or(steps, |most| most.min(steps));
         self.trainer.record(name, steps.div_ceil(FRAMES))?;
         self.film = Some(path);
@@ -168,9 +173,14 @@ impl Run {
         self.transfer.as_ref()
     }
 
-    /// The data.
+    /// The data, as it is at the end of the run.
     pub fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// What is trained on when.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
     }
 
     /// Trains, evaluates, and writes the results. `observe` sees every step and epoch and may end
@@ -205,7 +215,7 @@ impl Run {
             }
             board.as_mut().map_or(Ok(()), |board| board.write(event, network))
         };
-        let outcome = self.trainer.fit_with(&self.source, self.config.epochs, |event, network| {
+        let outcome = self.trainer.fit_stages(&self.stages, |event, network| {
             if let Err(e) = write(event, network) {
                 failure = Some(e);
                 return ControlFlow::Break(());

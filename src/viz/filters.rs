@@ -27,24 +27,27 @@ const BACKGROUND: Rgb<u8> = Rgb([22, 24, 29]);
 /// kernel_width]` of `f32`.
 ///
 /// Each filter is scaled by its own largest magnitude, `grey = 1/2 + weight / (2 max |weight|)`, so
-/// that a weight of zero is mid-grey. Filters with three input channels are drawn in colour and
-/// those with one in grey, in a near-square grid; otherwise there is a column per filter and a row
+/// that a weight of zero is mid-grey: how bright the tiles are says nothing about how large the filters are
+/// beside one another. Filters with three input channels are drawn in colour, from the
+/// greyest to the most colourful, row by row (the share of the sum of squares that the three channels do not
+/// have in common; each tile is as it was learned, only the places are changed), and those with one
+/// in grey, in their own order, both in a near-square grid; otherwise there is a column per filter and a row
 /// per input channel. Weights that are not finite count as zero. The sheet is 600 to 900 pixels
 /// wide unless the filters are few and tall or very many.
 ///
 /// # Errors
 /// [`Error::Usage`] for a tensor of another type or rank, or without elements.
 pub fn sheet(filters: &Tensor) -> Result<RgbImage> {
-    draw(filters, &largest_of_each(filters)?)
+    draw(filters, &largest_of_each(filters)?, &order(filters)?)
 }
 
 /// The sheets of the same filters at several times. A filter's scale is the same on all: the largest
-/// magnitude that it ever has.
+/// magnitude that it ever has. So is its place: the one that it has at last.
 ///
 /// # Errors
 /// As [`sheet`], and [`Error::Usage`] where there are none or their shapes differ.
 pub fn sheets(times: &[Tensor]) -> Result<Vec<RgbImage>> {
-    let Some(first) = times.first() else {
+    let (Some(first), Some(last)) = (times.first(), times.last()) else {
         return Err(Error::Usage("there are no filters to draw".into()));
     };
     let mut scales = largest_of_each(first)?;
@@ -56,7 +59,8 @@ pub fn sheets(times: &[Tensor]) -> Result<Vec<RgbImage>> {
         let now = largest_of_each(filters)?;
         scales.iter_mut().zip(now).for_each(|(scale, now)| *scale = scale.max(now));
     }
-    times.iter().map(|filters| draw(filters, &scales)).collect()
+    let order = order(last)?;
+    times.iter().map(|filters| draw(filters, &scales, &order)).collect()
 }
 
 /// The largest finite magnitude in each filter.
@@ -68,8 +72,33 @@ fn largest_of_each(filters: &Tensor) -> Result<Vec<f32>> {
     Ok(weights.chunks(filters.shape().per_sample()).map(largest).collect())
 }
 
+/// The filters in the order in which they are drawn.
+fn order(filters: &Tensor) -> Result<Vec<usize>> {
+    let (weights, per_filter) = (filters.as_f32()?, filters.shape().per_sample().max(1));
+    let mut order: Vec<usize> = (0..weights.len() / per_filter).collect();
+    if filters.shape().dims().get(1) == Some(&3) {
+        let colours: Vec<_> = weights.chunks(per_filter).map(colourfulness).collect();
+        order.sort_by(|&a, &b| colours[a].total_cmp(&colours[b]));
+    }
+    Ok(order)
+}
+
+/// The share of a filter's sum of squares that its red, green and blue do not have in common: 0 of a grey
+/// one, 1 where they add up to nothing everywhere.
+fn colourfulness(filter: &[f32]) -> f64 {
+    let value = |w: f32| if w.is_finite() { f64::from(w) } else { 0.0 };
+    let area = filter.len() / 3;
+    let (mut grey, mut all) = (0.0, 0.0);
+    for at in 0..area {
+        let colour = [0, 1, 2].map(|channel| value(filter[channel * area + at]));
+        grey += colour.iter().sum::<f64>().powi(2) / 3.0;
+        all += colour.iter().map(|c| c * c).sum::<f64>();
+    }
+    if all > 0.0 { 1.0 - grey / all } else { 0.0 }
+}
+
 /// The sheet on which a filter's magnitudes up to that in `largest` are told apart.
-fn draw(filters: &Tensor, largest: &[f32]) -> Result<RgbImage> {
+fn draw(filters: &Tensor, largest: &[f32], order: &[usize]) -> Result<RgbImage> {
     let weights = filters.as_f32()?;
     let &[out_channels, in_channels, height, width] = filters.shape().dims() else {
         return Err(refusal(filters));
@@ -94,7 +123,7 @@ fn draw(filters: &Tensor, largest: &[f32]) -> Result<RgbImage> {
         ),
     };
     Ok(grid.paint(|row, column, at| match in_channels {
-        3 => [0, 1, 2].map(|channel| grey(row * grid.columns + column, channel, at)),
+        3 => [0, 1, 2].map(|channel| grey(order[row * grid.columns + column], channel, at)),
         1 => [grey(row * grid.columns + column, 0, at); 3],
         _ => [grey(column, row, at); 3],
     }))
@@ -233,6 +262,20 @@ mod tests {
         for tile in 0..4 {
             assert_eq!(pixel(&picture, &grid, tile, 2, 3), [255, 64, 128]);
         }
+    }
+
+    #[test]
+    fn grey_comes_before_colour_and_a_film_goes_by_its_end() {
+        // Shares of red, green and blue; colourful, grey, in between, of nothing, grey and large.
+        let shares = [[1.0, -1.0, 0.0], [1.0; 3], [1.0, 1.0, 0.0], [0.0; 3], [-9.0; 3]];
+        let filters = tensor([5, 3, 2, 2], |i| shares[i / 12][i / 4 % 3] * (1 + i % 4) as f32);
+        let (picture, grid) = (sheet(&filters).unwrap(), Grid::square(5, 2, 2));
+        let colours: Vec<_> = (0..5).map(|tile| pixel(&picture, &grid, tile, 1, 1)).collect();
+        assert_eq!(colours, [[255; 3], [128; 3], [0; 3], [255, 255, 128], [255, 0, 128]]);
+        let before = tensor([5, 3, 2, 2], |i| (i as f32 * 0.7).sin());
+        let times = sheets(&[before, filters]).unwrap();
+        assert_eq!(pixel(&times[1], &grid, 1, 1, 1), [128; 3]);
+        assert_ne!(pixel(&times[0], &grid, 1, 1, 1), [128; 3]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod divergence;
 mod faults;
 mod limits;
 mod loss;
+mod stages;
 mod transfer;
 
 use std::ops::ControlFlow;
