@@ -54,7 +54,7 @@ pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
         return 0;
     }
     let layout = Layout::of(g);
-    layout.images * (layout.inputs + layout.outputs)
+    g.depth() + layout.images * (layout.inputs + layout.outputs)
 }
 
 pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
@@ -64,11 +64,19 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
     let (input, grad) = (io.inputs[0], io.inputs[1]);
     let layout = Layout::of(g);
     let grad_weight = &mut *io.outputs[0];
-    let (inputs, outputs) = io.scratch.split_at_mut(layout.images * layout.inputs);
+    let (taps, scratch) = io.scratch.split_at_mut(g.depth());
+    let taps: &mut [u32] = bytemuck::cast_slice_mut(taps);
+    for (k, tap) in taps.iter_mut().enumerate() {
+        let (c, u, v) = (k / g.taps(), k / g.kernel[1] % g.kernel[0], k % g.kernel[1]);
+        *tap = (c * layout.planes.channel() + layout.planes.tap(u, v)) as u32;
+    }
+    let taps = &*taps;
+    let (inputs, outputs) = scratch.split_at_mut(layout.images * layout.inputs);
     for first in (0..g.batch).step_by(layout.images) {
         let images = layout.images.min(g.batch - first);
         lay_out(g, &layout, first, images, input, grad, inputs, outputs);
-        let wave = Wave { g, layout, images, inputs, outputs, is_first: first == 0 };
+        let is_first = first == 0;
+        let wave = Wave { g, layout, taps, images, inputs, outputs, is_first };
         let rows = grad_weight.par_chunks_mut(g.group_outputs * g.depth()).enumerate();
         let rows = rows.flat_map(|(group, weight)| {
             let strips = weight.par_chunks_mut(ROWS * g.depth()).enumerate();
@@ -112,6 +120,8 @@ fn lay_out(
 struct Wave<'a> {
     g: &'a Geometry,
     layout: Layout,
+    /// Where each tap of a group's depth is in the group's planes.
+    taps: &'a [u32],
     images: usize,
     inputs: &'a [f32],
     outputs: &'a [f32],
@@ -126,14 +136,6 @@ impl Wave<'_> {
             weight.fill(0.0);
         }
         pulp::Arch::new().dispatch(Strip { wave: self, group, output, weight });
-    }
-
-    /// Where tap `k` of a group's depth is in an image's planes.
-    #[inline(always)]
-    fn tap(&self, group: usize, k: usize) -> usize {
-        let g = self.g;
-        let (c, u, v) = (k / g.taps(), k / g.kernel[1] % g.kernel[0], k % g.kernel[1]);
-        (group * g.group_inputs + c) * self.layout.planes.channel() + self.layout.planes.tap(u, v)
     }
 }
 
@@ -168,13 +170,15 @@ impl Strip<'_> {
         let (g, layout) = (wave.g, &wave.layout);
         let depth = g.depth();
         let rows = weight.len() / depth;
+        let first_plane = group * g.group_inputs * layout.planes.channel();
         let near = (NEAR / (ROWS * layout.grad)).max(1);
         for first in (0..wave.images).step_by(near) {
             let images = first..(first + near).min(wave.images);
             for k in (0..depth).step_by(TAPS) {
                 // Rows and taps beyond the last are computed again from the last, and dropped.
-                let taps: [usize; TAPS] =
-                    std::array::from_fn(|j| wave.tap(group, (k + j).min(depth - 1)));
+                let taps: [usize; TAPS] = std::array::from_fn(|j| {
+                    first_plane + wave.taps[(k + j).min(depth - 1)] as usize
+                });
                 let mut sums = [[simd.splat_f32s(0.0); TAPS]; HEIGHT];
                 for image in images.clone() {
                     let planes = &wave.inputs[image * layout.inputs..][..layout.inputs];
@@ -183,19 +187,10 @@ impl Strip<'_> {
                         let channel = group * g.group_outputs + output + m.min(rows - 1);
                         S::as_simd_f32s(&grads[channel * layout.grad..][..layout.grad]).0
                     });
-                    let vectors = grads[0].len();
-                    let x: [&[S::f32s]; TAPS] = std::array::from_fn(|j| {
-                        &S::as_simd_f32s(&planes[taps[j]..][..layout.grad]).0[..vectors]
+                    let x = std::array::from_fn(|j| {
+                        S::as_simd_f32s(&planes[taps[j]..][..layout.grad]).0
                     });
-                    for p in 0..vectors {
-                        let grads: [S::f32s; HEIGHT] = std::array::from_fn(|m| grads[m][p]);
-                        for j in 0..TAPS {
-                            let x = x[j][p];
-                            for m in 0..HEIGHT {
-                                sums[m][j] = simd.mul_add_e_f32s(grads[m], x, sums[m][j]);
-                            }
-                        }
-                    }
+                    sums = add_products::<S, HEIGHT>(simd, grads, x, sums);
                 }
                 for (m, sums) in sums.iter().enumerate().take(rows) {
                     let weights = &mut weight[m * depth + k..(m + 1) * depth];
@@ -206,4 +201,27 @@ impl Strip<'_> {
             }
         }
     }
+}
+
+/// `sums[m][j]` and the products of `grads[m]` and `x[j]`.
+#[inline(always)]
+fn add_products<S: Simd, const HEIGHT: usize>(
+    simd: S,
+    grads: [&[S::f32s]; HEIGHT],
+    x: [&[S::f32s]; TAPS],
+    mut sums: [[S::f32s; TAPS]; HEIGHT],
+) -> [[S::f32s; TAPS]; HEIGHT] {
+    // Of one length that the compiler sees: a check within the loop would keep the sums in memory.
+    let vectors = grads[0].len();
+    let (grads, x) = (grads.map(|grad| &grad[..vectors]), x.map(|x| &x[..vectors]));
+    for p in 0..vectors {
+        let grads: [S::f32s; HEIGHT] = std::array::from_fn(|m| grads[m][p]);
+        for j in 0..TAPS {
+            let x = x[j][p];
+            for m in 0..HEIGHT {
+                sums[m][j] = simd.mul_add_e_f32s(grads[m], x, sums[m][j]);
+            }
+        }
+    }
+    sums
 }
