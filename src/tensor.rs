@@ -1,6 +1,5 @@
 //! Shapes, element types and host tensors.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use half::f16;
@@ -280,19 +279,6 @@ impl Tensor {
         match self.data {
             Data::U32(v) => v,
             Data::F32(_) => vec![],
-        }
-    }
-
-    /// The elements as a device holds those of this type, in whole words.
-    pub(crate) fn bytes_as(&self, dtype: DType) -> Cow<'_, [u8]> {
-        match (&self.data, dtype) {
-            (Data::F32(values), DType::F16) => {
-                let mut bytes: Vec<u8> =
-                    values.iter().flat_map(|&x| to_half(x).to_le_bytes()).collect();
-                bytes.resize(bytes.len().next_multiple_of(4), 0);
-                bytes.into()
-            }
-            _ => self.bytes().into(),
         }
     }
 

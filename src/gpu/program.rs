@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::shader::Use;
 use super::shader::{self, Pipeline};
 use super::texels::{TexelCopy, Texels};
-use super::transfer::{Staging, offsets};
+use super::transfer::{Staging, device_bytes, offsets};
 use super::{GpuEngine, GpuStates};
 use crate::cpu::{check_type, find_input};
 use crate::error::{Error, Result};
@@ -203,7 +203,7 @@ impl GpuProgram {
         staging.mapped(&self.engine).await?;
         for (&index, (_, tensor)) in indices.iter().zip(inputs) {
             let dtype = self.plan.inputs[index].ty.dtype;
-            let (offset, bytes) = (self.input_offsets[index], tensor.bytes_as(dtype));
+            let (offset, bytes) = (self.input_offsets[index], device_bytes(tensor, dtype));
             staging.write(&self.engine, offset, &bytes)?;
         }
         staging.unmap();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::GpuEngine;
-use super::transfer::Reader;
+use super::transfer::{Reader, device_bytes};
 use crate::cpu::{check_same, check_type};
 use crate::error::{Error, Result};
 use crate::graph::Initial;
@@ -33,7 +33,7 @@ impl GpuStates {
     pub(crate) fn write(&self, engine: &GpuEngine, name: &str, tensor: &Tensor) -> Result<()> {
         let (ty, buffer) = self.find(name)?;
         check_type("state", name, ty, tensor)?;
-        engine.queue().write_buffer(buffer, 0, &tensor.bytes_as(ty.dtype));
+        engine.queue().write_buffer(buffer, 0, &device_bytes(tensor, ty.dtype));
         engine.check()
     }
 
@@ -63,7 +63,7 @@ impl GpuStates {
         engine.check()?;
         let mut mapped = buffer.get_mapped_range_mut(..).map_err(|e| engine.error(&e))?;
         let tensor = initial.tensor();
-        let bytes = tensor.bytes_as(ty.dtype);
+        let bytes = device_bytes(&tensor, ty.dtype);
         mapped.slice(..bytes.len()).copy_from_slice(&bytes);
         drop(mapped);
         buffer.unmap();

@@ -3,6 +3,7 @@
 //! Both ways go through a small ring of mappable buffers: the host writes into one while the device
 //! still reads another, and reads metrics from one while the device works on the next step.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +12,7 @@ use half::f16;
 
 use super::GpuEngine;
 use crate::error::{Error, Result};
-use crate::tensor::{DType, Tensor, TensorType};
+use crate::tensor::{DType, Data, Tensor, TensorType, to_half};
 
 type Mapped = Result<(), wgpu::BufferAsyncError>;
 
@@ -100,6 +101,19 @@ impl Staging {
 
     pub(super) fn unmap(&self) {
         self.buffer.unmap();
+    }
+}
+
+/// The elements of a host tensor as the device holds those of this type, in whole words.
+pub(super) fn device_bytes(tensor: &Tensor, dtype: DType) -> Cow<'_, [u8]> {
+    match (tensor.data(), dtype) {
+        (Data::F32(values), DType::F16) => {
+            let mut bytes: Vec<u8> =
+                values.iter().flat_map(|&x| to_half(x).to_le_bytes()).collect();
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes.into()
+        }
+        _ => tensor.bytes().into(),
     }
 }
 
