@@ -109,10 +109,12 @@ impl DType {
     }
 }
 
+/// The largest number in half precision, which stands for all that are larger.
+pub(crate) const LARGEST_HALF: f32 = 65504.0;
+
 /// The half-precision number nearest to `x`; for one that is too large, the largest that is finite.
 pub(crate) fn to_half(x: f32) -> f16 {
-    const LARGEST: f32 = 65504.0;
-    f16::from_f32(x.clamp(-LARGEST, LARGEST))
+    f16::from_f32(x.clamp(-LARGEST_HALF, LARGEST_HALF))
 }
 
 /// The shape and element type of a value.

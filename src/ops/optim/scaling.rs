@@ -7,10 +7,7 @@ use super::rule::check_settings;
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant};
 use crate::ops::{Arrays, CpuTensors, Half, Op, Types, expect_f32, expect_inputs};
-use crate::tensor::TensorType;
-
-/// The largest number in half precision, which stands for all that are larger.
-const LARGEST: f32 = 65504.0;
+use crate::tensor::{LARGEST_HALF, TensorType};
 
 /// How many elements are too large for half precision, `[1]`, added to a second input `count` `[1]` where
 /// `running`. Infinities and what is no number count; neither is compared with, their bits are.
@@ -21,7 +18,7 @@ pub struct Overflows {
 }
 
 fn is_overflow(x: f32) -> bool {
-    x.to_bits() & 0x7fff_ffff >= LARGEST.to_bits()
+    x.to_bits() & 0x7fff_ffff >= LARGEST_HALF.to_bits()
 }
 
 impl Op for Overflows {
@@ -47,7 +44,7 @@ impl Op for Overflows {
 
     fn reference(&self, io: &mut Arrays<'_>) {
         let before = io.inputs.get(1).map_or(0.0, |count| count.data[0]);
-        let found = io.inputs[0].data.iter().filter(|x| x.abs() >= f64::from(LARGEST)).count();
+        let found = io.inputs[0].data.iter().filter(|x| x.abs() >= f64::from(LARGEST_HALF)).count();
         io.outputs[0].data[0] = before + found as f64;
     }
 
