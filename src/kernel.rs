@@ -89,6 +89,8 @@ pub struct Dispatch {
     pub params: Vec<u8>,
     /// How many workgroups run.
     pub grid: Grid,
+    /// See [`Dispatch::reads_ahead`].
+    pub(crate) reads_ahead: bool,
 }
 
 /// How many workgroups a dispatch runs. The engine knows the workgroup's size from the shader.
@@ -111,6 +113,7 @@ impl Dispatch {
             bindings: vec![],
             params: vec![],
             grid: Grid::Flat(1),
+            reads_ahead: false,
         }
     }
 
@@ -141,6 +144,14 @@ impl Dispatch {
         columns: u32,
     ) -> Self {
         self.bindings.push(Binding { name, operand, range: Some(range), columns: Some(columns) });
+        self
+    }
+
+    /// Says that no element of what the kernel writes is read after it was written, neither by the invocation
+    /// that wrote it nor by another: reading a copy made before the dispatch gives the same. Kernels
+    /// that go once over their tensors in place are such.
+    pub fn reads_ahead(mut self) -> Self {
+        self.reads_ahead = true;
         self
     }
 
@@ -299,6 +310,15 @@ impl Adapter {
         }
         let rows = groups.div_ceil(max);
         [groups.div_ceil(rows) as u32, rows as u32, 1]
+    }
+
+    /// Cuts `0..elements` into ranges for a kernel that goes once over its tensors: each fits a binding, and
+    /// on software adapters, which copy what they read, the copies stay small.
+    pub fn pieces(&self, elements: usize) -> Vec<Range<usize>> {
+        let most = if self.is_software() { 4 << 20 } else { usize::MAX };
+        let piece = self.max_binding_elements().min(most);
+        let starts = (0..elements.max(1)).step_by(piece);
+        starts.map(|start| start..elements.min(start + piece)).collect()
     }
 
     /// Cuts `0..elements` into ranges that each fit a binding.

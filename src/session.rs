@@ -199,6 +199,16 @@ impl Program {
             ProgramInner::Gpu(program) => program.plan(),
         }
     }
+
+    /// The copies that a GPU makes in a run: of what kernels load from textures, and of values that are kept
+    /// from what is written over them. None on the CPU.
+    pub fn copies(&self) -> usize {
+        match &self.0 {
+            ProgramInner::Cpu(_) => 0,
+            #[cfg(feature = "gpu")]
+            ProgramInner::Gpu(program) => program.copies(),
+        }
+    }
 }
 
 impl Pending {

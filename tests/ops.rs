@@ -105,6 +105,13 @@ fn gpu_agrees_with_the_oracle_with_checked_shaders() {
 }
 
 #[test]
+fn gpu_agrees_with_the_oracle_when_it_loads_from_textures() {
+    if let Some(device) = common::texel_gpu() {
+        parity(&device, "texels");
+    }
+}
+
+#[test]
 fn gpu_agrees_with_the_oracle_in_small_bindings_and_grids() {
     if let Some(device) = common::tiny_gpu() {
         parity(&device, "tiny");

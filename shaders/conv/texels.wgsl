@@ -103,6 +103,33 @@ fn store(group: u32, row: u32, pixel: vec3<u32>, is_pixel: bool, value: f32) {
     result[plane + y * params.width + x] = total;
 }
 
+// The first channel of a whole tile, and where its pixels go in the result.
+var<private> first_channel: u32;
+var<private> places: vec4<u32>;
+
+fn finish_row(row: u32, sums: vec4<f32>) {
+    let channel = first_channel + row;
+    var totals = sums;
+    if BIAS {
+        totals += bias[channel];
+    }
+    if RELU {
+        totals = max(totals, vec4<f32>());
+    }
+    let at = places + channel * params.height * params.width;
+    result[at.x] = totals.x;
+    result[at.y] = totals.y;
+    result[at.z] = totals.z;
+    result[at.w] = totals.w;
+}
+
+// Where a pixel goes in the first channel of the result, where there is no scale.
+fn place_of(pixel: vec3<u32>) -> u32 {
+    let y = pixel.y + params.first_y - params.top;
+    let x = pixel.z + params.first_x - params.left;
+    return params.result_start + pixel.x * params.result_image + y * params.width + x;
+}
+
 @compute @workgroup_size(8)
 fn main(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -147,6 +174,14 @@ fn main(
         }
     }
 
+    // Without a scale every pixel is one of the result.
+    let is_whole = row + TILE_M <= params.rows && first - lane * 4u + 32u <= pixels;
+    if is_whole && params.scale == 1u {
+        first_channel = group * params.channels + row;
+        places = vec4(place_of(p0), place_of(p1), place_of(p2), place_of(p3));
+        finish_rows();
+        return;
+    }
     let rows = min(TILE_M, params.rows - row);
     for (var r = 0u; r < rows; r += 1u) {
         let value = sums_of(r);

@@ -72,17 +72,37 @@ fn advanced(pixel: vec2<u32>, by: vec2<u32>) -> vec2<u32> {
     return vec2(pixel.x + by.x + u32(wraps), x - select(0u, params.pixel_columns, wraps));
 }
 
-fn store(group: u32, part: u32, output: u32, tap: vec2<u32>, channel: u32, value: f32) {
-    let place = ungrouped(channel, params.scale);
-    let y = tap.x * params.scale + place.y;
-    let x = tap.y * params.scale + place.z;
-    let is_weight = place.x < params.group_inputs && y < params.kernel_height && x < params.kernel_width;
-    if !is_weight {
-        return;
+// Where the lane's four channels of the tile's first output go, and which of them are weights.
+var<private> places: vec4<u32>;
+var<private> are_weights: vec4<bool>;
+
+fn place(channel: u32, tap: vec2<u32>) -> vec3<u32> {
+    let part = ungrouped(channel, params.scale);
+    return vec3(part.x, tap.x * params.scale + part.y, tap.y * params.scale + part.z);
+}
+
+fn is_weight(at: vec3<u32>) -> bool {
+    return at.x < params.group_inputs && at.y < params.kernel_height && at.z < params.kernel_width;
+}
+
+fn index(at: vec3<u32>) -> u32 {
+    return (at.x * params.kernel_height + at.y) * params.kernel_width + at.z;
+}
+
+fn finish_row(row: u32, values: vec4<f32>) {
+    let at = places + row * params.group_inputs * params.kernel_height * params.kernel_width;
+    if are_weights.x {
+        sums[at.x] = values.x;
     }
-    let outputs = (part * params.groups + group) * params.group_outputs + output;
-    let plane = outputs * params.group_inputs + place.x;
-    sums[params.sums_start + (plane * params.kernel_height + y) * params.kernel_width + x] = value;
+    if are_weights.y {
+        sums[at.y] = values.y;
+    }
+    if are_weights.z {
+        sums[at.z] = values.z;
+    }
+    if are_weights.w {
+        sums[at.w] = values.w;
+    }
 }
 
 @compute @workgroup_size(8)
@@ -145,12 +165,20 @@ fn main(
     if column >= columns {
         return;
     }
-    let rows = min(TILE_M, params.group_outputs - output);
+    let c0 = place(quad * 4u, tap);
+    let c1 = place(quad * 4u + 1u, tap);
+    let c2 = place(quad * 4u + 2u, tap);
+    let c3 = place(quad * 4u + 3u, tap);
+    are_weights = vec4(is_weight(c0), is_weight(c1), is_weight(c2), is_weight(c3));
+    let outputs = (part * params.groups + group) * params.group_outputs + output;
+    let kernel = params.group_inputs * params.kernel_height * params.kernel_width;
+    places = params.sums_start + outputs * kernel + vec4(index(c0), index(c1), index(c2), index(c3));
+    if output + TILE_M <= params.group_outputs {
+        finish_rows();
+        return;
+    }
+    let rows = params.group_outputs - output;
     for (var r = 0u; r < rows; r += 1u) {
-        let value = sums_of(r);
-        store(group, part, output + r, tap, quad * 4u, value.x);
-        store(group, part, output + r, tap, quad * 4u + 1u, value.y);
-        store(group, part, output + r, tap, quad * 4u + 2u, value.z);
-        store(group, part, output + r, tap, quad * 4u + 3u, value.w);
+        finish_row(r, sums_of(r));
     }
 }

@@ -39,6 +39,7 @@ const RELU: bool = false;
 // import lib/gemm_buffers.wgsl
 // import lib/gemm.wgsl
 // import lib/subgroup_tile.wgsl
+// import lib/gemm_rows.wgsl
 
 @compute @workgroup_size(8)
 fn main(
@@ -69,6 +70,12 @@ fn main(
     }
 
     let base_c = params.offset_c + slice * params.stride_c;
+    let is_whole = row + TILE_M <= params.m && column - lane * 4u + TILE_N <= params.n;
+    if is_whole && !TRANS_C && params.accumulate == 0u {
+        start_rows(base_c, row, column);
+        finish_rows();
+        return;
+    }
     let rows = min(TILE_M, params.m - row);
     for (var r = 0u; r < rows; r += 1u) {
         let value = sums_of(r);

@@ -111,6 +111,11 @@ impl Runner {
         self.program.plan()
     }
 
+    /// The copies of a run: see [`Program::copies`].
+    pub fn copies(&self) -> usize {
+        self.program.copies()
+    }
+
     /// Runs it, timed step by step: see [`Session::run_timed`].
     ///
     /// Errors where the device fails.

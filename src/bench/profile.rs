@@ -192,7 +192,7 @@ pub fn profile(
         floor_ms: floor(plan, peak) * 1e3,
         host: is_gpu.then(|| Host {
             dispatches,
-            copies: copies(plan),
+            copies: runner.copies(),
             start_us,
             us_per_dispatch: start_us / dispatches.max(1) as f64,
         }),
@@ -282,18 +282,6 @@ fn dispatches(plan: &Plan) -> usize {
     let counts = plan.steps.iter().map(|step| match step {
         PlanStep::Run { variant, .. } => variant.as_ref().map_or(0, |v| v.dispatches.len()),
         PlanStep::Copy { .. } => 0,
-    });
-    counts.sum()
-}
-
-/// The copies within a run of this plan.
-fn copies(plan: &Plan) -> usize {
-    let counts = plan.steps.iter().map(|step| match step {
-        PlanStep::Run { variant: Some(variant), .. } => {
-            variant.dispatches.iter().map(|dispatch| dispatch.texels().count()).sum()
-        }
-        PlanStep::Run { .. } => 0,
-        PlanStep::Copy { .. } => 1,
     });
     counts.sum()
 }

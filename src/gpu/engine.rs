@@ -18,6 +18,9 @@ pub struct GpuOptions {
     pub webgpu_limits: bool,
     /// Keep the run-time checks (bounds, endless loops) in the crate's own shaders too.
     pub checked: bool,
+    /// Copy what kernels read to textures, and let them load from there, from so many elements on. Without
+    /// it from as many as are worth it on software adapters, and never on others.
+    pub texels_from: Option<usize>,
     /// Bind no more than this many bytes at once, as if the adapter could not.
     pub max_binding_bytes: Option<u64>,
     /// Run no more than this many workgroups along an axis, as if the adapter could not.
@@ -40,8 +43,8 @@ pub struct Counters {
     pub alive: i64,
 }
 
-/// A shader, its constants, and the bindings that are in half precision.
-type PipelineKey = (Shader, Vec<(&'static str, String)>, Vec<&'static str>);
+/// A shader, its constants, the bindings that are in half precision, and those loaded from textures.
+type PipelineKey = (Shader, Vec<(&'static str, String)>, Vec<&'static str>, Vec<&'static str>);
 
 /// An open GPU, with the choice of kernels that this handle to it makes.
 #[derive(Clone)]
@@ -198,6 +201,17 @@ impl GpuEngine {
         self.0.origin.1.checked
     }
 
+    /// From how many elements on kernels load from copies in textures.
+    pub(super) fn texels_from(&self) -> Option<usize> {
+        let usual = self.adapter().is_software().then_some(super::texel_loads::LEAST_ELEMENTS);
+        self.0.origin.1.texels_from.or(usual)
+    }
+
+    /// The textures that a kernel may load from.
+    pub(super) fn most_textures(&self) -> usize {
+        self.device().limits().max_storage_textures_per_shader_stage as usize
+    }
+
     /// What this device was opened from.
     pub(super) fn origin(&self) -> &(wgpu::Adapter, GpuOptions) {
         &self.0.origin
@@ -260,21 +274,22 @@ impl GpuEngine {
         self.check()
     }
 
-    /// The pipeline of a shader with these constants and the bindings `halves` in half precision, built at
-    /// the first call.
+    /// The pipeline of a shader with these constants, the bindings `halves` in half precision, and the
+    /// bindings `texels` loaded from textures, built at the first call.
     pub(super) fn pipeline(
         &self,
         shader: Shader,
         constants: &[(&'static str, Constant)],
         halves: &[&'static str],
+        texels: &[&'static str],
     ) -> Result<Arc<Pipeline>> {
         let values = constants.iter().map(|&(name, value)| (name, shader::literal(value)));
-        let key = (shader, values.collect(), halves.to_vec());
+        let key = (shader, values.collect(), halves.to_vec(), texels.to_vec());
         let mut pipelines = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = pipelines.get(&key) {
             return Ok(pipeline.clone());
         }
-        let pipeline = Arc::new(Pipeline::new(self, shader, constants, halves)?);
+        let pipeline = Arc::new(Pipeline::new(self, shader, constants, halves, texels)?);
         self.0.created_pipelines.fetch_add(1, Ordering::Relaxed);
         pipelines.insert(key, pipeline.clone());
         Ok(pipeline)

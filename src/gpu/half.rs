@@ -2,8 +2,7 @@
 //! that is stored in half precision its binding's type is changed, and what is loaded or stored there is
 //! converted on the way. Arithmetic stays in single precision.
 
-use std::ops::Range;
-
+use super::access::{Array, without_comments};
 use super::shader::fault;
 use crate::error::Result;
 use crate::kernel::Shader;
@@ -27,103 +26,21 @@ pub fn with_halves(shader: Shader, text: &str, names: &[&str]) -> Result<String>
     if names.is_empty() {
         return Ok(text.to_owned());
     }
-    // Comments may hold anything.
-    let text = text.lines().map(|line| line.split("//").next().unwrap_or_default());
-    let mut text = text.collect::<Vec<_>>().join("\n");
+    let mut text = without_comments(text);
     for name in names {
-        let array = Array::declare(shader, &mut text, name)?;
-        text = array.convert(shader, &text)?;
+        let array = Array::find(&text, name).ok_or_else(|| {
+            fault(shader, format!("`{name}` is no array of f32 and cannot be in half precision"))
+        })?;
+        let (half, to_half) = match array.element {
+            "f32" => ("f16", "to_half"),
+            _ => ("vec4<f16>", "to_half4"),
+        };
+        text = text.replace(&array.declaration(array.element), &array.declaration(half));
+        let load = |index: &str| format!("{}({name}[{index}])", array.element);
+        let store = |index: &str, value: &str| format!("{name}[{index}] = {to_half}({value})");
+        text = array.rewrite(shader, &text, &load, &store)?;
     }
     Ok(format!("{PRELUDE}{text}"))
-}
-
-/// A binding.
-struct Array<'a> {
-    name: &'a str,
-    /// The type of an element in single precision, and what converts one to half precision.
-    element: &'static str,
-    to_half: &'static str,
-}
-
-impl<'a> Array<'a> {
-    /// Changes the binding's declaration.
-    fn declare(shader: Shader, text: &mut String, name: &'a str) -> Result<Self> {
-        let kinds = [("f32", "f16", "to_half"), ("vec4<f32>", "vec4<f16>", "to_half4")];
-        for (element, half, to_half) in kinds {
-            for access in ["read", "read_write"] {
-                let declared =
-                    |element| format!("var<storage, {access}> {name}: array<{element}>;");
-                let single = declared(element);
-                if text.contains(&single) {
-                    *text = text.replace(&single, &declared(half));
-                    return Ok(Array { name, element, to_half });
-                }
-            }
-        }
-        let problem = format!("`{name}` is no array of f32 and cannot be in half precision");
-        Err(fault(shader, problem))
-    }
-
-    /// Converts at each access.
-    fn convert(&self, shader: Shader, text: &str) -> Result<String> {
-        let mut converted = String::with_capacity(text.len() + text.len() / 8);
-        let mut rest = text;
-        while let Some(at) = self.find(rest) {
-            let unended = || fault(shader, format!("an access to `{}` does not end", self.name));
-            let index = bracketed(rest, at + self.name.len()).ok_or_else(unended)?;
-            let place = format!("{}[{}]", self.name, self.convert(shader, &rest[index.clone()])?);
-            converted.push_str(&rest[..at]);
-            rest = &rest[index.end + 1..];
-            let load = format!("{}({place})", self.element);
-            let Some((operator, value)) = assignment(rest) else {
-                converted.push_str(&load);
-                continue;
-            };
-            let end = value.find(';').ok_or_else(unended)?;
-            let stored = self.convert(shader, value[..end].trim())?;
-            let stored = match operator {
-                "" => stored,
-                operator => format!("{load} {operator} ({stored})"),
-            };
-            converted.push_str(&format!("{place} = {}({stored})", self.to_half));
-            rest = &value[end..];
-        }
-        converted.push_str(rest);
-        Ok(converted)
-    }
-
-    /// Where the next access begins: the name as a word of its own, and a bracket behind it.
-    fn find(&self, text: &str) -> Option<usize> {
-        let found = text.match_indices(self.name);
-        let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-        let is_access = |at: usize| {
-            !text[..at].ends_with(is_part) && text[at + self.name.len()..].starts_with('[')
-        };
-        found.map(|(at, _)| at).find(|&at| is_access(at))
-    }
-}
-
-/// What stands in the brackets that open at `open`.
-fn bracketed(text: &str, open: usize) -> Option<Range<usize>> {
-    let mut depth = 0usize;
-    for (i, c) in text[open..].char_indices() {
-        match c {
-            '[' => depth += 1,
-            ']' if depth == 1 => return Some(open + 1..open + i),
-            ']' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The operator of `= value`, `+= value` and the like, empty for the first, and what follows it.
-fn assignment(text: &str) -> Option<(&str, &str)> {
-    let text = text.trim_start();
-    let (operator, rest) = text.split_at_checked(text.find('=')?)?;
-    let value = &rest[1..];
-    let is_one = matches!(operator, "" | "+" | "-" | "*" | "/") && !value.starts_with('=');
-    is_one.then_some((operator, value))
 }
 
 #[cfg(test)]

@@ -3,13 +3,16 @@
 //! wgpu cannot replay a command buffer. "Recorded" means a flat list of pipelines, bind groups and
 //! grids, built once and encoded anew in each step.
 
+mod access;
 pub mod adapters;
 mod engine;
 pub mod half;
 mod profiler;
 mod program;
+mod recorder;
 pub mod shader;
 mod states;
+pub mod texel_loads;
 mod texels;
 mod transfer;
 pub mod tuner;

@@ -7,6 +7,7 @@
 
 use super::GpuEngine;
 use super::half::with_halves;
+use super::texel_loads::with_texels;
 use crate::error::{Error, Result};
 use crate::kernel::{Constant, Shader};
 
@@ -17,6 +18,7 @@ const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/conv_tile.wgsl"),
     crate::kernel::shader!("lib/gemm.wgsl"),
     crate::kernel::shader!("lib/gemm_buffers.wgsl"),
+    crate::kernel::shader!("lib/gemm_rows.wgsl"),
     crate::kernel::shader!("lib/index.wgsl"),
     crate::kernel::shader!("lib/inverse_power.wgsl"),
     crate::kernel::shader!("lib/lrn_window.wgsl"),
@@ -190,8 +192,10 @@ impl Pipeline {
         shader: Shader,
         constants: &[(&'static str, Constant)],
         halves: &[&str],
+        texels: &[&str],
     ) -> Result<Self> {
-        let text = with_halves(shader, &assemble(shader, constants)?, halves)?;
+        let text = with_texels(shader, &assemble(shader, constants)?, texels)?;
+        let text = with_halves(shader, &text, halves)?;
         let reflection = reflect(shader, &text)?;
         // wgpu leaves this limit to the drivers, and not all of them complain.
         let (needed, offered) = (reflection.workgroup_memory, engine.adapter().workgroup_memory);

@@ -65,7 +65,7 @@ impl TexelCopy {
 }
 
 /// What is known of a copy before its texture is: the how-manieth of its dispatch, its columns.
-type Place = (usize, u32);
+pub(super) type Place = (usize, u32);
 
 /// The textures of a plan.
 #[derive(Default)]

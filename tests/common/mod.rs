@@ -46,6 +46,13 @@ pub fn checked_gpu() -> Option<Device> {
     DEVICE.get_or_init(|| gpu_with(GpuOptions { checked: true, ..Default::default() })).clone()
 }
 
+/// The adapter with every kernel loading from textures what may be loaded from there.
+pub fn texel_gpu() -> Option<Device> {
+    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
+    let options = GpuOptions { texels_from: Some(1), ..Default::default() };
+    DEVICE.get_or_init(|| gpu_with(options)).clone()
+}
+
 /// An adapter that binds 16 KiB at most and runs 64 workgroups along an axis at most, so that small
 /// tensors meet the limits that large ones meet elsewhere.
 pub fn tiny_gpu() -> Option<Device> {

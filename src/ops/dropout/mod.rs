@@ -180,7 +180,7 @@ impl Op for Dropout {
 
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let per_sample = types.inputs[0].shape.per_sample() as u32;
-        let dispatches = adapter.chunks(types.outputs[0].elements()).into_iter().map(|range| {
+        let dispatches = adapter.pieces(types.outputs[0].elements()).into_iter().map(|range| {
             let vectors = range.len().div_ceil(4);
             Dispatch::new(crate::kernel::shader!("dropout/dropout.wgsl"))
                 .bind_range("data", Operand::Output(0), range.clone())
@@ -194,6 +194,7 @@ impl Op for Dropout {
                     scale: self.scale(),
                 })
                 .threads(vectors)
+                .reads_ahead()
         });
         Ok(vec![Variant::new("vec4", dispatches.collect())])
     }

@@ -113,7 +113,7 @@ impl Op for Dropout2d {
     fn gpu(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let dims = types.input(0);
         let (channels, inner) = (dims[1], dims[2..].iter().product::<usize>());
-        let dispatches = adapter.chunks(types.outputs[0].elements()).into_iter().map(|range| {
+        let dispatches = adapter.pieces(types.outputs[0].elements()).into_iter().map(|range| {
             let vectors = range.len().div_ceil(4);
             Dispatch::new(crate::kernel::shader!("dropout/dropout2d.wgsl"))
                 .bind_range("data", Operand::Output(0), range.clone())
@@ -128,6 +128,7 @@ impl Op for Dropout2d {
                     scale: self.elements().scale(),
                 })
                 .threads(vectors)
+                .reads_ahead()
         });
         Ok(vec![Variant::new("vec4", dispatches.collect())])
     }

@@ -109,9 +109,9 @@ fn vectors(
     adapter: &Adapter,
     dispatch: impl Fn(std::ops::Range<usize>, u32) -> Dispatch,
 ) -> Vec<Variant> {
-    let dispatches = adapter.chunks(elements).into_iter().map(|range| {
+    let dispatches = adapter.pieces(elements).into_iter().map(|range| {
         let vectors = range.len().div_ceil(4);
-        dispatch(range, vectors as u32).threads(vectors)
+        dispatch(range, vectors as u32).threads(vectors).reads_ahead()
     });
     vec![Variant::new(name, dispatches.collect())]
 }

@@ -55,7 +55,7 @@ fn extents(x: &[usize], weight: &[usize]) -> [usize; 2] {
 fn dispatches(part: u32, operands: [usize; 2], types: &Types, adapter: &Adapter) -> Vec<Variant> {
     let [input, weight] = operands;
     let [channels, inner] = extents(types.output(0), types.input(weight));
-    let dispatches = adapter.chunks(types.outputs[0].elements()).into_iter().map(|range| {
+    let dispatches = adapter.pieces(types.outputs[0].elements()).into_iter().map(|range| {
         Dispatch::new(crate::kernel::shader!("elementwise/prelu.wgsl"))
             .constant("PART", part)
             .bind_range("input", Operand::Input(input), range.clone())

@@ -75,6 +75,7 @@ impl Op for MovingAverage {
                 .bind_range("value", Operand::Input(1), range.clone())
                 .params(&params)
                 .threads(range.len())
+                .reads_ahead()
         };
         let chunks = adapter.chunks(types.inputs[0].elements());
         Ok(vec![Variant::new("plain", chunks.into_iter().map(dispatch).collect())])

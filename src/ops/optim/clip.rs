@@ -17,9 +17,9 @@ pub(super) fn vectors(
     adapter: &Adapter,
     dispatch: impl Fn(Range<usize>, u32) -> Dispatch,
 ) -> Vec<Variant> {
-    let dispatches = adapter.chunks(types.outputs[0].elements()).into_iter().map(|range| {
+    let dispatches = adapter.pieces(types.outputs[0].elements()).into_iter().map(|range| {
         let vectors = range.len().div_ceil(4);
-        dispatch(range, vectors as u32).threads(vectors)
+        dispatch(range, vectors as u32).threads(vectors).reads_ahead()
     });
     vec![Variant::new("vec4", dispatches.collect())]
 }

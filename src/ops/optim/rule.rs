@@ -241,13 +241,14 @@ impl<R: Rule> Op for Update<R> {
         let Kernel { shader, constants, params } = self.0.kernel();
         let grad = self.grad();
         let absent = (0..R::STATES.len()).filter(|&i| !self.0.keeps(i));
-        let dispatches = adapter.chunks(types.outputs[0].elements()).into_iter().map(|range| {
+        let dispatches = adapter.pieces(types.outputs[0].elements()).into_iter().map(|range| {
             let vectors = range.len().div_ceil(4);
             let mut dispatch = Dispatch::new(shader)
                 .bind_range("weight", Operand::Output(0), range.clone())
                 .bind_range("grad", Operand::Input(grad), range.clone())
                 .bind("learning_rate", Operand::Input(grad + 1))
-                .threads(vectors);
+                .threads(vectors)
+                .reads_ahead();
             for (place, name) in self.states().enumerate() {
                 dispatch = dispatch.bind_range(name, Operand::Output(1 + place), range.clone());
             }
