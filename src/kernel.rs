@@ -49,6 +49,8 @@ pub enum Constant {
     F32(f32),
     /// `const NAME: bool`
     Bool(bool),
+    /// `// import lib/... as NAME`: this file of `shaders/lib/` in its place.
+    Import(&'static str),
 }
 
 /// What a binding refers to.
@@ -91,6 +93,8 @@ pub struct Dispatch {
     pub grid: Grid,
     /// See [`Dispatch::reads_ahead`].
     pub(crate) reads_ahead: bool,
+    /// See [`Dispatch::multiplies_halves`].
+    pub(crate) halves: &'static [&'static str],
 }
 
 /// How many workgroups a dispatch runs. The engine knows the workgroup's size from the shader.
@@ -114,6 +118,7 @@ impl Dispatch {
             params: vec![],
             grid: Grid::Flat(1),
             reads_ahead: false,
+            halves: &[],
         }
     }
 
@@ -153,6 +158,18 @@ impl Dispatch {
     pub fn reads_ahead(mut self) -> Self {
         self.reads_ahead = true;
         self
+    }
+
+    /// Says that the kernel multiplies these operands in half precision, and so is for operands only that are
+    /// stored in it.
+    pub fn multiplies_halves(mut self, names: &'static [&'static str]) -> Self {
+        self.halves = names;
+        self
+    }
+
+    /// The bindings that must be in half precision.
+    pub fn halves(&self) -> impl Iterator<Item = &Binding> {
+        self.bindings.iter().filter(|binding| self.halves.contains(&binding.name))
     }
 
     /// The bindings that are textures, each with its number among them and its columns.
@@ -203,6 +220,12 @@ impl From<u32> for Constant {
 impl From<f32> for Constant {
     fn from(value: f32) -> Self {
         Constant::F32(value)
+    }
+}
+
+impl From<&'static str> for Constant {
+    fn from(file: &'static str) -> Self {
+        Constant::Import(file)
     }
 }
 
@@ -264,6 +287,19 @@ pub struct Adapter {
     pub subgroups: Option<(u32, u32)>,
     /// Whether shaders may use `f16`.
     pub f16: bool,
+    /// The matrices that a subgroup multiplies as one.
+    pub cooperative: Cooperative,
+}
+
+/// The square matrices that the lanes of a subgroup hold and multiply together (`VK_KHR_cooperative_matrix`,
+/// Metal's `simdgroup_matrix`; the tensor cores of others), with sums in single precision: how many rows and
+/// columns they have, where there are such.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Cooperative {
+    /// Of factors in half precision: 8 or 16.
+    pub half: Option<u32>,
+    /// Of factors in single precision: 8.
+    pub single: Option<u32>,
 }
 
 impl Adapter {
@@ -286,12 +322,22 @@ impl Adapter {
             workgroup_memory: 16 << 10,
             subgroups: None,
             f16: false,
+            cooperative: Cooperative::default(),
         }
     }
 
     /// Whether this is a software implementation, on which kernels for wide SIMD are best.
     pub fn is_software(&self) -> bool {
         self.kind == AdapterKind::Software
+    }
+
+    /// Enough workgroups to keep the adapter busy.
+    pub fn busy_groups(&self) -> usize {
+        match self.kind {
+            AdapterKind::Discrete => 256,
+            AdapterKind::Integrated | AdapterKind::Other => 64,
+            AdapterKind::Software => 8,
+        }
     }
 
     /// The largest number of four-byte elements that one binding can hold, a multiple of

@@ -1,11 +1,13 @@
 //! The documents say what is there: the table of operations comes from the registry, quoted code is
 //! in the file that is named, and links lead somewhere.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use gabor::kernel::{Adapter, AdapterKind};
+use gabor::kernel::{Adapter, AdapterKind, Cooperative};
 use gabor::ops::Types;
 use gabor::ops::call::Call;
 use gabor::ops::case::Draw;
@@ -24,10 +26,17 @@ fn adapters() -> Vec<Adapter> {
     let plain = Adapter::webgpu_default();
     let with = |kind, subgroups| Adapter { kind, subgroups, ..plain.clone() };
     let half = Adapter { f16: true, ..plain.clone() };
+    let cooperative = Adapter {
+        f16: true,
+        subgroups: Some((32, 32)),
+        cooperative: Cooperative { half: Some(8), single: Some(8) },
+        workgroup_memory: 32 << 10,
+        ..plain.clone()
+    };
     [AdapterKind::Discrete, AdapterKind::Software]
         .into_iter()
         .flat_map(|kind| [None, Some((8, 8)), Some((32, 32))].map(|s| with(kind, s)))
-        .chain([half])
+        .chain([half, cooperative])
         .collect()
 }
 
@@ -68,8 +77,9 @@ fn row(entry: &Entry) -> String {
     for case in &cases {
         let types = Types::infer(case.op.as_ref(), case.input_types()).unwrap();
         terms = terms.max(case.op.reduction(&types));
-        for adapter in adapters() {
-            for variant in case.op.variants(&types, &adapter).unwrap_or_default() {
+        let both = || std::iter::once(types.clone()).chain(common::halved(case));
+        for (adapter, types) in adapters().iter().flat_map(|a| both().map(move |t| (a, t))) {
+            for variant in case.op.variants(&types, adapter).unwrap_or_default() {
                 if !variants.contains(&variant.name) {
                     variants.push(variant.name);
                 }

@@ -5,11 +5,12 @@ mod common;
 
 use gabor::device::Device;
 use gabor::error::Result;
+use gabor::graph::Target;
 use gabor::kernel::{Adapter, AdapterKind, Operand, Variant};
-use gabor::ops::case::{Case, Draw};
+use gabor::ops::case::{Case, Draw, agrees, oracle};
 use gabor::ops::gemm::gpu::{Bias, BiasAxis, Problem, Stored};
 use gabor::ops::gemm::{Linear, LinearGradInput, LinearGradWeight};
-use gabor::ops::{Arrays, CpuTensors, Op, Types};
+use gabor::ops::{Arrays, CpuTensors, Half, Op, Types};
 use gabor::tensor::TensorType;
 
 /// Inputs: a, b, bias, c, each a flat tensor that `problem` reads in its own way. Output: c.
@@ -37,6 +38,10 @@ impl Op for Product {
 
     fn in_place(&self) -> &'static [(usize, usize)] {
         &[(3, 0)]
+    }
+
+    fn half(&self) -> Half {
+        Half::taken(&[0, 1], &[])
     }
 
     fn reduction(&self, _: &Types) -> usize {
@@ -115,6 +120,33 @@ fn random_case(draw: &mut Draw, kind: AdapterKind) -> Case {
     Case::new(format!("{problem:?} on {kind:?}"), Product { problem, kind }, inputs.into())
 }
 
+/// Products whose factors are in half precision: all kernels that may have them, and those on cooperative
+/// matrices, which are for such alone.
+#[test]
+fn products_of_halves() {
+    let Some(device) = common::full_gpu() else { return };
+    let Target::Gpu(adapter) = device.target() else { return };
+    if !adapter.f16 {
+        eprintln!("\n*** NOT TESTED IN HALF PRECISION: {} has none ***\n", adapter.name);
+        return;
+    }
+    let mut draw = Draw::new(5);
+    for _ in 0..8 {
+        let case = random_case(&mut draw, AdapterKind::Discrete);
+        let (case, types) = common::in_half(&case).unwrap();
+        let expected = oracle(case.op.as_ref(), &case.inputs).unwrap();
+        let variants = case.op.variants(&types, &adapter).unwrap();
+        let has = |name: &str| variants.iter().any(|v| v.name == name);
+        assert_eq!(has("cooperative"), adapter.cooperative.half.is_some(), "{adapter:?}");
+        for variant in &variants {
+            let outputs = common::run(&case, &types, &device, Some(variant.name));
+            let tolerance = case.op.tolerance(&types, Some(variant.name));
+            agrees(&outputs[0], &expected[0].data, tolerance)
+                .unwrap_or_else(|e| panic!("{} {}: {e}", variant.name, case.label));
+        }
+    }
+}
+
 fn check(case: &Case, device: &Device) {
     for variant in common::variants(case, device) {
         let outputs = gabor::check::run(case, device, Some(&variant));
@@ -136,6 +168,20 @@ fn random_products(device: Option<Device>, seed: u64, count: usize) {
 #[test]
 fn products_from_anywhere_to_anywhere() {
     random_products(common::full_gpu(), 1, 12);
+}
+
+/// More rows of tiles than are taken together: see `shaders/lib/swizzle.wgsl`.
+#[test]
+fn products_of_many_tiles() {
+    let Some(device) = common::full_gpu() else { return };
+    let mut draw = Draw::new(6);
+    let [m, n, k] = [1190, 150, 5];
+    let [a, b, c] = [(Operand::Input(0), k), (Operand::Input(1), n), (Operand::Output(0), n)]
+        .map(|(o, ld)| Stored::rows(o, ld));
+    let problem = Problem::new([m, n, k], a, b, c);
+    let inputs = [m * k, k * n, 1, m * n].map(|len| draw.normal([len]));
+    let product = Product { problem, kind: AdapterKind::Discrete };
+    check(&Case::new("many tiles", product, inputs.into()), &device);
 }
 
 #[test]

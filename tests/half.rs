@@ -3,63 +3,23 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use gabor::device::Device;
 use gabor::graph::{Graph, Kind, Plan, Slot, Target};
 use gabor::nn::{BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Model, Relu, Residual, Sequential};
-use gabor::ops::case::{Case, Draw, agrees, oracle};
-use gabor::ops::elementwise::Cast;
+use gabor::ops::case::{Draw, agrees, oracle};
 use gabor::ops::registry::entries;
-use gabor::ops::{Emit, Types};
 use gabor::optim::{Adam, Optimizer, Sgd};
 use gabor::session::{Program, Session};
 use gabor::tensor::{DType, Tensor};
 use gabor::tolerance::Tolerance;
 use gabor::train::{Names, Options, Precision, Trainer, training_step_with};
 
-/// The tensor in half precision, as the oracle rounds it.
-fn rounded(tensor: &Tensor) -> Tensor {
-    let halves = oracle(&Cast { to: DType::F16 }, std::slice::from_ref(tensor)).unwrap().remove(0);
-    Tensor::f32(halves.shape, halves.data.iter().map(|&x| x as f32).collect()).unwrap()
-}
-
-/// The case with every input in half precision that may be, or `None` where none may.
-fn halved(case: &Case) -> Option<(Case, Types)> {
-    let (mut case, types) = (case.clone(), common::halved(case)?);
-    let halves = case.inputs.iter_mut().zip(&types.inputs).filter(|(_, ty)| ty.dtype == DType::F16);
-    halves.for_each(|(tensor, _)| *tensor = rounded(tensor));
-    Some((case, types))
-}
-
-/// The op alone on inputs of these types.
-fn run(case: &Case, types: &Types, device: &Device, variant: Option<&str>) -> Vec<Tensor> {
-    let mut graph = Graph::new();
-    let names: Vec<_> = (0..case.inputs.len()).map(|i| format!("in{i}")).collect();
-    let inputs: Vec<_> = names
-        .iter()
-        .zip(&types.inputs)
-        .map(|(n, ty)| graph.input(n, ty.clone()).unwrap())
-        .collect();
-    for (i, value) in graph.emit(Arc::clone(&case.op), &inputs).unwrap().into_iter().enumerate() {
-        graph.output(format!("out{i}"), value).unwrap();
-    }
-    let plan = Plan::choosing(&graph, &device.target(), &|_, _, variants| {
-        Ok(variants.into_iter().find(|v| variant.is_none_or(|name| v.name == name)).unwrap())
-    });
-    let mut session = Session::new(device);
-    let mut program = session.load(plan.unwrap()).unwrap();
-    let inputs: Vec<_> = names.iter().map(String::as_str).zip(&case.inputs).collect();
-    let outputs = session.run(&mut program, &inputs).unwrap();
-    outputs.iter().map(|(_, tensor)| tensor.clone()).collect()
-}
-
 /// What every op and kernel gives on a device, compared with the oracle. Returns how many there were.
 fn parity(device: &Device) -> usize {
     let filter = std::env::var("GABOR_OP").unwrap_or_default();
     let (mut failures, mut checked) = (vec![], 0);
     for entry in entries().filter(|entry| entry.name.contains(&filter)) {
-        for (case, types) in (entry.cases)(&mut Draw::new(1)).iter().filter_map(halved) {
+        for (case, types) in (entry.cases)(&mut Draw::new(1)).iter().filter_map(common::in_half) {
             let variants = match device.target() {
                 Target::Cpu => vec![None],
                 Target::Gpu(adapter) => {
@@ -70,7 +30,7 @@ fn parity(device: &Device) -> usize {
             assert!(!variants.is_empty(), "{} ({}): no variant", entry.name, case.label);
             let expected = oracle(case.op.as_ref(), &case.inputs).unwrap();
             for variant in variants {
-                let outputs = run(&case, &types, device, variant);
+                let outputs = common::run(&case, &types, device, variant);
                 for (i, (output, expected)) in outputs.iter().zip(&expected).enumerate() {
                     let mut tolerance = case.op.tolerance(&types, variant);
                     if types.outputs[i].dtype == DType::F16 {

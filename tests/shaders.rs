@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use gabor::gpu::half::with_halves;
-use gabor::gpu::shader::{assemble, reflect};
-use gabor::kernel::{Adapter, AdapterKind, Binding, Dispatch};
+use gabor::gpu::shader::{assemble, imports, reflect};
+use gabor::kernel::{Adapter, AdapterKind, Binding, Cooperative, Dispatch};
 use gabor::ops::Types;
 use gabor::ops::case::Draw;
 use gabor::ops::registry::entries;
@@ -25,8 +25,22 @@ fn adapters() -> Vec<Adapter> {
             adapters.push(Adapter { kind, subgroups, f16, ..plain.clone() });
         }
     }
+    let workgroup_memory = COOPERATIVE_MEMORY;
+    for (half, single) in [(8, Some(8)), (16, None)] {
+        let cooperative = Cooperative { half: Some(half), single };
+        let subgroups = Some((32, 32));
+        let f16 = true;
+        adapters.push(Adapter { subgroups, f16, cooperative, workgroup_memory, ..plain.clone() });
+    }
     adapters.push(Adapter { f16: true, max_binding_bytes: 16 << 10, max_groups: 8, ..plain });
     adapters
+}
+
+/// What adapters with cooperative matrices have, which are beyond WebGPU in any case.
+const COOPERATIVE_MEMORY: u32 = 32 << 10;
+
+fn is_cooperative(text: &str) -> bool {
+    text.contains("enable wgpu_cooperative_matrix;")
 }
 
 /// The bindings of a dispatch that are in half precision.
@@ -60,7 +74,10 @@ fn uses() -> HashMap<String, (String, Dispatch)> {
 fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(text)
         .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)));
-    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16;
+    let mut capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16;
+    if is_cooperative(text) {
+        capabilities |= Capabilities::COOPERATIVE_MATRIX;
+    }
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)));
@@ -74,9 +91,16 @@ fn every_use_translates_to_every_language() {
         let (module, info) = validate(&name, &text);
         spv::write_vec(&module, &info, &spv::Options::default(), None)
             .unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
+        if text.contains("coop_mat16x16") {
+            // Metal's are 8 x 8, and HLSL and GLSL have none.
+            continue;
+        }
         let options = msl::Options { lang_version: (2, 4), ..Default::default() };
         msl::write_string(&module, &info, &options, &Default::default())
             .unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
+        if is_cooperative(&text) {
+            continue;
+        }
         // Half precision came with 6.2.
         let is_half = text.contains("enable f16;");
         let shader_model = if is_half { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 };
@@ -122,7 +146,8 @@ fn every_use_binds_what_the_shader_declares_and_fits_webgpu() {
             .filter(|v| v.space == naga::AddressSpace::WorkGroup)
             .map(|v| layouter[v.ty].size)
             .sum();
-        assert!(shared <= 16 << 10, "{name}: {shared} bytes of workgroup memory");
+        let most = if is_cooperative(&text) { COOPERATIVE_MEMORY } else { 16 << 10 };
+        assert!(shared <= most, "{name}: {shared} bytes of workgroup memory");
     }
 }
 
@@ -131,8 +156,8 @@ fn every_file_is_used() {
     let mut used = BTreeSet::new();
     for (_, (_, dispatch)) in uses() {
         used.insert(dispatch.shader.name.to_owned());
-        let imports = dispatch.shader.source.lines().filter_map(|l| l.strip_prefix("// import "));
-        used.extend(imports.map(|name| name.trim().to_owned()));
+        let files = imports(dispatch.shader, &dispatch.constants).unwrap();
+        used.extend(files.into_iter().map(str::to_owned));
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut open = vec![root.clone()];

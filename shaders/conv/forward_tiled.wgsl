@@ -7,15 +7,17 @@
 // bias    [outputs], read only where BIAS; where RELU, negative results become 0
 // output  [batch, outputs, rows, columns]
 //
-// A workgroup of 256 threads computes 64 output channels of one group at 64 pixels, which may be of
-// several images; a thread 4 channels at 4 pixels. Grid: flattened, pixels fastest, then channels,
-// then groups. The dispatch takes the images and output channels that params names.
+// A workgroup of THREADS computes TILE output channels of one group at TILE pixels, which may be of
+// several images, as PRODUCT says. Grid: flattened, tiles as lib/swizzle.wgsl says, then groups. The
+// dispatch takes the images and output channels that params names.
 // Source: Chetlur et al. 2014, "cuDNN: Efficient primitives for deep learning" (implicit product).
 
 // import lib/index.wgsl
 // import lib/conv.wgsl
-// import lib/conv_tile.wgsl
+// import lib/conv_tile.wgsl as PRODUCT
+// import lib/swizzle.wgsl
 
+const THREADS: u32 = 256u;
 const BIAS: bool = true;
 const RELU: bool = false;
 
@@ -25,8 +27,9 @@ const RELU: bool = false;
 @group(0) @binding(3) var<storage, read_write> output: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// The workgroup's first weight, and for each of the thread's columns the group's first channel of its
-// image and the window's corner.
+// The workgroup's group and first weight, and for each of the thread's columns the group's first channel of
+// its image and the window's corner.
+var<private> own_group: u32;
 var<private> weights: u32;
 var<private> image: vec4<u32>;
 var<private> corner_y: vec4<u32>;
@@ -86,41 +89,53 @@ fn finish(row: u32, channel: u32, place: vec4<u32>, past: vec4<bool>, sum: vec4<
     put(at.w, past.w, values.w);
 }
 
-@compute @workgroup_size(256)
+// The images of four columns, from this one on.
+fn images_of(column: u32) -> vec4<u32> {
+    return (column + vec4(0u, 1u, 2u, 3u)) / (params.rows * params.columns);
+}
+
+fn prepare(column: u32) {
+    let n = images_of(column);
+    let p = column + vec4(0u, 1u, 2u, 3u) - n * params.rows * params.columns;
+    let i = p / params.columns;
+    let j = p - i * params.columns;
+    image = params.input_start + n * input_image()
+        + (params.first_group + own_group) * params.group_inputs * params.height * params.width;
+    // Outside of the image these wrap to large numbers; a column past the end is outside everywhere.
+    let past = n >= vec4(params.batch);
+    corner_y = select(i * params.stride_height - params.top, vec4(0x80000000u), past);
+    corner_x = j * params.stride_width - params.left;
+}
+
+fn finish_block(row: u32, column: u32, sums: mat4x4<f32>) {
+    let pixels = params.rows * params.columns;
+    let n = images_of(column);
+    let p = column + vec4(0u, 1u, 2u, 3u) - n * pixels;
+    let past = n >= vec4(params.batch);
+    let first = own_group * params.outputs;
+    let place = params.output_start + n * params.output_image + first * pixels + p;
+    let channel = params.first_group * params.group_outputs + params.first_output + first;
+    finish(row, channel, place, past, sums[0]);
+    finish(row + 1u, channel, place, past, sums[1]);
+    finish(row + 2u, channel, place, past, sums[2]);
+    finish(row + 3u, channel, place, past, sums[3]);
+}
+
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
     let flat = flat_group(group, groups);
-    let pixels = params.rows * params.columns;
-    let tiles_n = tiles(params.batch * pixels);
-    let tiles_m = tiles(params.outputs);
+    let tiles_n = tiles_of(params.batch * params.rows * params.columns, TILE);
+    let tiles_m = tiles_of(params.outputs, TILE);
     let g = flat / (tiles_n * tiles_m);
     if g >= params.group_count {
         return;
     }
-    let first_row = flat / tiles_n % tiles_m * TILE;
-    let column = flat % tiles_n * TILE + thread % 16u * 4u + vec4(0u, 1u, 2u, 3u);
-    let n = column / pixels;
-    let p = column - n * pixels;
-    let i = p / params.columns;
-    let j = p - i * params.columns;
-
+    own_group = g;
     weights = params.weight_start + g * params.outputs * depth();
-    image = params.input_start + n * input_image()
-        + (params.first_group + g) * params.group_inputs * params.height * params.width;
-    // Outside of the image these wrap to large numbers; a column past the end is outside everywhere.
-    let past = n >= vec4(params.batch);
-    corner_y = select(i * params.stride_height - params.top, vec4(0x80000000u), past);
-    corner_x = j * params.stride_width - params.left;
-    let sum = multiply(thread, first_row, 0u, depth());
-
-    let row = first_row + thread / 16u * 4u;
-    let place = params.output_start + n * params.output_image + g * params.outputs * pixels + p;
-    let channel = params.first_group * params.group_outputs + params.first_output + g * params.outputs;
-    finish(row, channel, place, past, sum[0]);
-    finish(row + 1u, channel, place, past, sum[1]);
-    finish(row + 2u, channel, place, past, sum[2]);
-    finish(row + 3u, channel, place, past, sum[3]);
+    let tile = tile_at(flat % (tiles_m * tiles_n), tiles_m, tiles_n) * TILE;
+    multiply(thread, tile.x, tile.y, 0u, depth());
 }

@@ -10,17 +10,19 @@
 // bias         [channels], read only where BIAS
 // grad_input   [batch, channels, height, width]
 //
-// A workgroup of 256 threads computes 64 input channels of one group at 64 pixels, which may be of
-// several images; a thread 4 channels at 4 pixels. Grid: flattened, pixels fastest, then channels,
-// then groups. The dispatch takes the images and output channels that params names, and the input
-// channels of their groups. Where the outputs of a group are spread over several dispatches, all but
-// the first accumulate. STRIDED: whether a stride may differ from 1; else nothing is divided by it.
+// A workgroup of THREADS computes TILE input channels of one group at TILE pixels, which may be of
+// several images, as PRODUCT says. Grid: flattened, tiles as lib/swizzle.wgsl says, then groups. The
+// dispatch takes the images and output channels that params names, and the input channels of their
+// groups. Where the outputs of a group are spread over several dispatches, all but the first accumulate.
+// STRIDED: whether a stride may differ from 1; else nothing is divided by it.
 // Source: Chetlur et al. 2014, "cuDNN: Efficient primitives for deep learning" (implicit product).
 
 // import lib/index.wgsl
 // import lib/conv.wgsl
-// import lib/conv_tile.wgsl
+// import lib/conv_tile.wgsl as PRODUCT
+// import lib/swizzle.wgsl
 
+const THREADS: u32 = 256u;
 const BIAS: bool = false;
 const STRIDED: bool = true;
 
@@ -30,8 +32,9 @@ const STRIDED: bool = true;
 @group(0) @binding(3) var<storage, read_write> grad_input: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// The workgroup's first weight, and for each of the thread's columns the group's first output of its
-// image and the pixel's place in the padded image.
+// The workgroup's group and first weight, and for each of the thread's columns the group's first output of
+// its image and the pixel's place in the padded image.
+var<private> own_group: u32;
 var<private> weights: u32;
 var<private> image: vec4<u32>;
 var<private> padded_y: vec4<u32>;
@@ -110,42 +113,53 @@ fn finish(row: u32, channel: u32, place: vec4<u32>, past: vec4<bool>, sum: vec4<
     put(at.w, past.w, values.w);
 }
 
-@compute @workgroup_size(256)
+// The images of four columns, from this one on.
+fn images_of(column: u32) -> vec4<u32> {
+    return (column + vec4(0u, 1u, 2u, 3u)) / (params.height * params.width);
+}
+
+fn prepare(column: u32) {
+    let n = images_of(column);
+    let p = column + vec4(0u, 1u, 2u, 3u) - n * params.height * params.width;
+    let h = p / params.width;
+    let w = p - h * params.width;
+    image = params.output_start + n * params.output_image
+        + own_group * params.outputs * params.rows * params.columns;
+    // A column past the end lies below every window.
+    let past = n >= vec4(params.batch);
+    padded_y = select(h + params.top, vec4(0xffffffffu), past);
+    padded_x = w + params.left;
+}
+
+fn finish_block(row: u32, column: u32, sums: mat4x4<f32>) {
+    let pixels = params.height * params.width;
+    let n = images_of(column);
+    let p = column + vec4(0u, 1u, 2u, 3u) - n * pixels;
+    let past = n >= vec4(params.batch);
+    let channel = (params.first_group + own_group) * params.group_inputs;
+    let place = params.input_start + n * input_image() + channel * pixels + p;
+    finish(row, channel, place, past, sums[0]);
+    finish(row + 1u, channel, place, past, sums[1]);
+    finish(row + 2u, channel, place, past, sums[2]);
+    finish(row + 3u, channel, place, past, sums[3]);
+}
+
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
     let flat = flat_group(group, groups);
-    let pixels = params.height * params.width;
-    let tiles_n = tiles(params.batch * pixels);
-    let tiles_m = tiles(params.group_inputs);
+    let tiles_n = tiles_of(params.batch * params.height * params.width, TILE);
+    let tiles_m = tiles_of(params.group_inputs, TILE);
     let g = flat / (tiles_n * tiles_m);
     if g >= params.group_count {
         return;
     }
-    let first_row = flat / tiles_n % tiles_m * TILE;
-    let column = flat % tiles_n * TILE + thread % 16u * 4u + vec4(0u, 1u, 2u, 3u);
-    let n = column / pixels;
-    let p = column - n * pixels;
-    let h = p / params.width;
-    let w = p - h * params.width;
-
+    own_group = g;
     weights = params.weight_start + g * params.outputs * depth();
-    image = params.output_start + n * params.output_image
-        + g * params.outputs * params.rows * params.columns;
-    // A column past the end lies below every window.
-    let past = n >= vec4(params.batch);
-    padded_y = select(h + params.top, vec4(0xffffffffu), past);
-    padded_x = w + params.left;
     let k_end = params.outputs * params.kernel_height * params.kernel_width;
-    let sum = multiply(thread, first_row, 0u, k_end);
-
-    let row = first_row + thread / 16u * 4u;
-    let channel = (params.first_group + g) * params.group_inputs;
-    let place = params.input_start + n * input_image() + channel * pixels + p;
-    finish(row, channel, place, past, sum[0]);
-    finish(row + 1u, channel, place, past, sum[1]);
-    finish(row + 2u, channel, place, past, sum[2]);
-    finish(row + 3u, channel, place, past, sum[3]);
+    let tile = tile_at(flat % (tiles_m * tiles_n), tiles_m, tiles_n) * TILE;
+    multiply(thread, tile.x, tile.y, 0u, k_end);
 }

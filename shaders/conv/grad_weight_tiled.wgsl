@@ -8,22 +8,28 @@
 // grad_output  [batch, outputs, rows, columns]
 // sums         [parts, outputs, C, kernel_height, kernel_width]
 //
-// A workgroup of 256 threads computes one part of 64 output channels of one group by 64 weights; a
-// thread 4 by 4. Grid: flattened, weights fastest, then channels, groups and parts. The dispatch takes
-// the images and output channels that params names.
+// A workgroup of THREADS computes one part of TILE output channels of one group by TILE weights, as
+// PRODUCT says. Grid: flattened, tiles as lib/swizzle.wgsl says, then groups and parts. The dispatch takes the
+// images and output channels that params names.
 // Source: Chetlur et al. 2014, "cuDNN: Efficient primitives for deep learning" (implicit product).
 
 // import lib/index.wgsl
 // import lib/conv.wgsl
-// import lib/conv_tile.wgsl
+// import lib/conv_tile.wgsl as PRODUCT
+// import lib/swizzle.wgsl
+
+const THREADS: u32 = 256u;
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;
 @group(0) @binding(1) var<storage, read> grad_output: array<f32>;
 @group(0) @binding(2) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-// The group's first output, and for each of the thread's columns the input channel and the place of
-// its tap in a window at the corner of the image.
+// The workgroup's group among those of the dispatch, also counted through the parts, and its first output;
+// for each of the thread's columns the input channel and the place of its tap in a window at the corner of
+// the image.
+var<private> own_group: u32;
+var<private> own_sums: u32;
 var<private> outputs: u32;
 var<private> channel: vec4<u32>;
 var<private> tap_y: vec4<u32>;
@@ -83,7 +89,32 @@ fn finish(row: u32, place: vec4<u32>, past: vec4<bool>, sum: vec4<f32>) {
     put(at.w, past.w, sum.w);
 }
 
-@compute @workgroup_size(256)
+fn prepare(first: u32) {
+    let column = first + vec4(0u, 1u, 2u, 3u);
+    let taps = params.kernel_height * params.kernel_width;
+    let c = column / taps;
+    let tap = column - c * taps;
+    let u = tap / params.kernel_width;
+    let v = tap - u * params.kernel_width;
+    let first_channel = (params.first_group + own_group) * params.group_inputs;
+    channel = params.input_start + (first_channel + c) * params.height * params.width;
+    // Outside of the image these wrap to large numbers; a column past the end is outside everywhere.
+    let past = column >= vec4(depth());
+    tap_y = select(u * params.dilation_height - params.top, vec4(0x80000000u), past);
+    tap_x = v * params.dilation_width - params.left;
+}
+
+fn finish_block(row: u32, first: u32, sums: mat4x4<f32>) {
+    let column = first + vec4(0u, 1u, 2u, 3u);
+    let past = column >= vec4(depth());
+    let place = own_sums * params.outputs * depth() + column;
+    finish(row, place, past, sums[0]);
+    finish(row + 1u, place, past, sums[1]);
+    finish(row + 2u, place, past, sums[2]);
+    finish(row + 3u, place, past, sums[3]);
+}
+
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -91,8 +122,8 @@ fn main(
 ) {
     let flat = flat_group(group, groups);
     let pixels = params.rows * params.columns;
-    let tiles_n = tiles(depth());
-    let tiles_m = tiles(params.outputs);
+    let tiles_n = tiles_of(depth(), TILE);
+    let tiles_m = tiles_of(params.outputs, TILE);
     let g = flat / (tiles_n * tiles_m) % params.group_count;
     let part = flat / (tiles_n * tiles_m * params.group_count);
     let k_start = part * params.part;
@@ -100,27 +131,9 @@ fn main(
         return;
     }
     let k_end = min(k_start + params.part, params.batch * pixels);
-    let first_row = flat / tiles_n % tiles_m * TILE;
-    let column = flat % tiles_n * TILE + thread % 16u * 4u + vec4(0u, 1u, 2u, 3u);
-    let taps = params.kernel_height * params.kernel_width;
-    let c = column / taps;
-    let tap = column - c * taps;
-    let u = tap / params.kernel_width;
-    let v = tap - u * params.kernel_width;
-
+    own_group = g;
+    own_sums = part * params.group_count + g;
     outputs = params.output_start + g * params.outputs * pixels;
-    let first = (params.first_group + g) * params.group_inputs;
-    channel = params.input_start + (first + c) * params.height * params.width;
-    // Outside of the image these wrap to large numbers; a column past the end is outside everywhere.
-    let past = column >= vec4(depth());
-    tap_y = select(u * params.dilation_height - params.top, vec4(0x80000000u), past);
-    tap_x = v * params.dilation_width - params.left;
-    let sum = multiply(thread, first_row, k_start, k_end);
-
-    let row = first_row + thread / 16u * 4u;
-    let place = (part * params.group_count + g) * params.outputs * depth() + column;
-    finish(row, place, past, sum[0]);
-    finish(row + 1u, place, past, sum[1]);
-    finish(row + 2u, place, past, sum[2]);
-    finish(row + 3u, place, past, sum[3]);
+    let tile = tile_at(flat % (tiles_m * tiles_n), tiles_m, tiles_n) * TILE;
+    multiply(thread, tile.x, tile.y, k_start, k_end);
 }

@@ -1,5 +1,5 @@
 // Gathers the channels of images by fours, with the padding in place, for kernels that read texels:
-//     packed[n, g, y, x, 4 q + e] = image[n, g, c, y * scale + py - top, x * scale + px - left]
+//     packed[n, g, y, x, 4 q + e] = image[n, g, c, y * scale_y + py - top, x * scale_x + px - left]
 // where (c, py, px) is the grouped channel 4 q + e (lib/texel_conv.wgsl), and 0 outside of the image.
 //
 // image   [images, groups, channels, height, width], from `start` on
@@ -21,7 +21,8 @@ struct Params {
     packed_height: u32,
     packed_width: u32,
     quads: u32,
-    scale: u32,
+    scale_y: u32,
+    scale_x: u32,
     top: i32,
     left: i32,
     start: u32,
@@ -31,9 +32,11 @@ struct Params {
 // import lib/texel_conv.wgsl
 
 fn element(member: u32, channel: u32, y: u32, x: u32) -> f32 {
-    let part = ungrouped(channel, params.scale);
-    let row = i32(y * params.scale + part.y) - params.top;
-    let column = i32(x * params.scale + part.z) - params.left;
+    let scale = vec2(params.scale_y, params.scale_x);
+    let part = ungrouped(channel, scale);
+    let place = vec2<i32>(ungrouped_place(vec2(y, x), part, scale));
+    let row = place.x - params.top;
+    let column = place.y - params.left;
     let is_inside = part.x < params.channels
         && row >= 0 && row < i32(params.height)
         && column >= 0 && column < i32(params.width);

@@ -1,10 +1,10 @@
 // Gathers the channels of weights by fours, for kernels that read texels.
 //
 // Forward: rows are output channels, the channels of a texel are grouped input channels (lib/texel_conv.wgsl):
-//     packed[g, o, i, j, 4 q + e] = weight[g, o, c, i * scale + py, j * scale + px]
+//     packed[g, o, i, j, 4 q + e] = weight[g, o, c, i * scale_y + py, j * scale_x + px]
 // BACKWARD, for the input's gradient: rows are grouped input channels, the channels of a texel are output
 // channels, and the taps come from last to first:
-//     packed[g, r, i, j, 4 q + e] = weight[g, 4 q + e, c, (taps_height - 1 - i) * scale + py, (...j) * scale + px]
+//     packed[g, r, i, j, 4 q + e] = weight[g, 4 q + e, c, (taps_height - 1 - i) * scale_y + py, (...j) * scale_x + px]
 // Outside of the kernel and past the last channel the values are 0.
 //
 // weight  [groups, group_outputs, group_inputs, kernel_height, kernel_width], from `start` on
@@ -24,7 +24,8 @@ struct Params {
     taps_height: u32,
     taps_width: u32,
     quads: u32,
-    scale: u32,
+    scale_y: u32,
+    scale_x: u32,
     group_outputs: u32,
     group_inputs: u32,
     kernel_height: u32,
@@ -36,23 +37,23 @@ struct Params {
 // import lib/texel_conv.wgsl
 
 fn element(group: u32, row: u32, i: u32, j: u32, channel: u32) -> f32 {
+    let scale = vec2(params.scale_y, params.scale_x);
     var output = row;
-    var part = ungrouped(channel, params.scale);
+    var part = ungrouped(channel, scale);
     var tap = vec2(i, j);
     if BACKWARD {
         output = channel;
-        part = ungrouped(row, params.scale);
+        part = ungrouped(row, scale);
         tap = vec2(params.taps_height - 1u - i, params.taps_width - 1u - j);
     }
-    let y = tap.x * params.scale + part.y;
-    let x = tap.y * params.scale + part.z;
+    let place = ungrouped_place(tap, part, scale);
     let is_inside = output < params.group_outputs && part.x < params.group_inputs
-        && y < params.kernel_height && x < params.kernel_width;
+        && place.x < params.kernel_height && place.y < params.kernel_width;
     if !is_inside {
         return 0.0;
     }
     let plane = (group * params.group_outputs + output) * params.group_inputs + part.x;
-    return weight[params.start + (plane * params.kernel_height + y) * params.kernel_width + x];
+    return weight[params.start + (plane * params.kernel_height + place.x) * params.kernel_width + place.y];
 }
 
 @compute @workgroup_size(WIDTH)

@@ -45,7 +45,8 @@ struct Params {
     run_columns: u32,
     step_y: u32,
     step_x: u32,
-    scale: u32,
+    scale_y: u32,
+    scale_x: u32,
     channels: u32,
     height: u32,
     width: u32,
@@ -83,10 +84,12 @@ fn window_of(group: u32, pixel: vec3<u32>) -> u32 {
 }
 
 fn store(group: u32, row: u32, pixel: vec3<u32>, is_pixel: bool, value: f32) {
-    let part = ungrouped(row, params.scale);
+    let scale = vec2(params.scale_y, params.scale_x);
+    let part = ungrouped(row, scale);
     // Wraps around below zero, and is no row or column then.
-    let y = (pixel.y + params.first_y) * params.scale + part.y - params.top;
-    let x = (pixel.z + params.first_x) * params.scale + part.z - params.left;
+    let place = ungrouped_place(pixel.yz + vec2(params.first_y, params.first_x), part, scale);
+    let y = place.x - params.top;
+    let x = place.y - params.left;
     if !is_pixel || y >= params.height || x >= params.width {
         return;
     }
@@ -176,7 +179,7 @@ fn main(
 
     // Without a scale every pixel is one of the result.
     let is_whole = row + TILE_M <= params.rows && first - lane * 4u + 32u <= pixels;
-    if is_whole && params.scale == 1u {
+    if is_whole && params.scale_y == 1u && params.scale_x == 1u {
         first_channel = group * params.channels + row;
         places = vec4(place_of(p0), place_of(p1), place_of(p2), place_of(p3));
         finish_rows();

@@ -39,7 +39,8 @@ struct Params {
     taps_width: u32,
     step_y: u32,
     step_x: u32,
-    scale: u32,
+    scale_y: u32,
+    scale_x: u32,
     group_outputs: u32,
     group_inputs: u32,
     kernel_height: u32,
@@ -77,8 +78,9 @@ var<private> places: vec4<u32>;
 var<private> are_weights: vec4<bool>;
 
 fn place(channel: u32, tap: vec2<u32>) -> vec3<u32> {
-    let part = ungrouped(channel, params.scale);
-    return vec3(part.x, tap.x * params.scale + part.y, tap.y * params.scale + part.z);
+    let scale = vec2(params.scale_y, params.scale_x);
+    let part = ungrouped(channel, scale);
+    return vec3(part.x, ungrouped_place(tap, part, scale));
 }
 
 fn is_weight(at: vec3<u32>) -> bool {

@@ -18,7 +18,7 @@
 // Thread: TILE_M / 16 x TILE_N / 16 outputs; loads one 4 x 4 block of A or of B per step.
 // TILE_M and TILE_N are 64 or 128, TILE_K a multiple of 4, (TILE_M + TILE_N) * TILE_K <= 4096
 // (one block a thread, and 16 KiB of workgroup memory). Grid: flattened,
-// ceil(m / TILE_M) * ceil(n / TILE_N) * batch * ceil(k / k_part) workgroups, n fastest.
+// ceil(m / TILE_M) * ceil(n / TILE_N) * batch * ceil(k / k_part) workgroups, tiles as lib/swizzle.wgsl says.
 const TILE_M: u32 = 128u;
 const TILE_N: u32 = 128u;
 const TILE_K: u32 = 16u;
@@ -38,6 +38,7 @@ const RELU: bool = false;
 
 // import lib/gemm_buffers.wgsl
 // import lib/gemm.wgsl
+// import lib/swizzle.wgsl
 
 const BLOCKS_K = TILE_K / 4u;
 const BLOCKS_M = TILE_M / 4u;
@@ -138,8 +139,9 @@ fn main(
     let flat = wid.x + wid.y * groups.x;
     let tiles_m = (params.m + TILE_M - 1u) / TILE_M;
     let tiles_n = (params.n + TILE_N - 1u) / TILE_N;
-    let row = flat / tiles_n % tiles_m * TILE_M;
-    let column = flat % tiles_n * TILE_N;
+    let tile = tile_at(flat % (tiles_m * tiles_n), tiles_m, tiles_n);
+    let row = tile.x * TILE_M;
+    let column = tile.y * TILE_N;
     let slice = flat / (tiles_n * tiles_m);
     let member = slice % params.batch;
     let k_start = slice / params.batch * params.k_part;

@@ -46,6 +46,11 @@ struct Params {
     bias_start: u32,
 }
 
+// Tiles of a matrix product along an extent, for the kernels that are made of such.
+fn tiles_of(extent: u32, tile: u32) -> u32 {
+    return (extent + tile - 1u) / tile;
+}
+
 // The elements of one input image.
 fn input_image() -> u32 {
     return params.inputs * params.height * params.width;

@@ -60,11 +60,15 @@ fn describe(report: &crate::gpu::adapters::AdapterReport) {
         }
         None => "no".to_owned(),
     };
+    let cooperative = match &report.cooperative[..] {
+        [] => "no".to_owned(),
+        sizes => format!("yes: {}", sizes.join(", ")),
+    };
     let side = ((report.max_binding_bytes / 4) as f64).sqrt() as u64;
     let rows = [
         ("f16", yes(report.f16, "half precision in shaders")),
         ("subgroups", subgroups),
-        ("cooperative matrix", yes(report.cooperative_matrix, "matrix products in hardware")),
+        ("cooperative matrix", cooperative),
         ("timestamps", yes(report.timestamps, "kernels are timed on the device")),
         (
             "largest binding",

@@ -1,7 +1,7 @@
 //! The adapters of this machine: what they are, what they offer, and which one a name means.
 
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, AdapterKind};
+use crate::kernel::{Adapter, AdapterKind, Cooperative};
 
 /// An adapter before it is opened.
 pub struct Found {
@@ -27,8 +27,8 @@ pub struct AdapterReport {
     pub f16: bool,
     /// The smallest and largest subgroup, where shaders may use them.
     pub subgroups: Option<(u32, u32)>,
-    /// Whether the adapter multiplies matrices in hardware.
-    pub cooperative_matrix: bool,
+    /// The matrices that a subgroup multiplies as one, in the driver's words.
+    pub cooperative: Vec<String>,
     /// Whether kernels can be timed on the device.
     pub timestamps: bool,
     /// The largest storage binding, in bytes: larger tensors are bound in parts.
@@ -104,7 +104,7 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         f16: features.contains(wgpu::Features::SHADER_F16),
         subgroups: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
-        cooperative_matrix: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+        cooperative: cooperative_sizes(adapter),
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
@@ -131,6 +131,48 @@ pub(super) fn describe(
         workgroup_memory: limits.max_compute_workgroup_storage_size,
         subgroups: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
         f16: features.contains(wgpu::Features::SHADER_F16),
+        cooperative: cooperative(adapter, features),
         name: info.name,
     }
+}
+
+/// The square matrices with sums in single precision among those that the adapter multiplies as one: the
+/// largest where there are several, and none where kernels may not have them.
+fn cooperative(adapter: &wgpu::Adapter, features: wgpu::Features) -> Cooperative {
+    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SUBGROUP;
+    if !features.contains(needed) {
+        return Cooperative::default();
+    }
+    let sizes = adapter.cooperative_matrix_properties();
+    let largest = |factor| {
+        let fits = |p: &&wgpu::CooperativeMatrixProperties| {
+            let is_square = p.m_size == p.n_size && p.n_size == p.k_size;
+            is_square && p.ab_type == factor && p.cr_type == wgpu::CooperativeScalarType::F32
+        };
+        sizes.iter().filter(fits).map(|p| p.m_size).max()
+    };
+    let has_halves = features.contains(wgpu::Features::SHADER_F16);
+    Cooperative {
+        half: largest(wgpu::CooperativeScalarType::F16).filter(|_| has_halves),
+        single: largest(wgpu::CooperativeScalarType::F32).filter(|&side| side == 8),
+    }
+}
+
+/// `M x N x K factors to sums` of each kind.
+fn cooperative_sizes(adapter: &wgpu::Adapter) -> Vec<String> {
+    let sizes = adapter.cooperative_matrix_properties();
+    let name = |p: &wgpu::CooperativeMatrixProperties| {
+        let (factor, sum) = (format!("{:?}", p.ab_type), format!("{:?}", p.cr_type));
+        format!(
+            "{}x{}x{} {} to {}",
+            p.m_size,
+            p.n_size,
+            p.k_size,
+            factor.to_lowercase(),
+            sum.to_lowercase()
+        )
+    };
+    let mut names: Vec<_> = sizes.iter().map(name).collect();
+    names.dedup();
+    names
 }

@@ -92,6 +92,7 @@ impl GpuEngine {
         } else {
             let wanted = wgpu::Features::SUBGROUP
                 | wgpu::Features::SHADER_F16
+                | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
                 | wgpu::Features::TIMESTAMP_QUERY
                 | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
             (offered & wanted, adapter.limits())
@@ -101,6 +102,7 @@ impl GpuEngine {
             required_features: features,
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
+            experimental_features: experimental(features),
             ..Default::default()
         };
         let (device, queue) = adapter
@@ -306,4 +308,17 @@ fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
         }
     }
     parts.join(": ")
+}
+
+/// Leave to use those of `features` that wgpu calls experimental, where there are such.
+#[allow(unsafe_code)]
+fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: wgpu asks to be told of undefined behaviour that may hide behind such features. Cooperative
+    // matrices are used by one file, `shaders/lib/cooperative_tile.wgsl`, which loads and stores them within
+    // workgroup memory of its own, at places that are constants of the file, and in sizes that the adapter
+    // has reported.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }

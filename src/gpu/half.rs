@@ -7,16 +7,16 @@ use super::shader::fault;
 use crate::error::Result;
 use crate::kernel::Shader;
 
-/// What goes before a kernel. Numbers that are too large become the largest finite one: whether that is an
-/// infinity otherwise, WGSL leaves to the driver.
-const PRELUDE: &str = "enable f16;
+/// What goes before a kernel, and behind it. Numbers that are too large become the largest finite one: whether
+/// that is an infinity otherwise, WGSL leaves to the driver.
+const ENABLE: &str = "enable f16;\n";
+const CONVERSIONS: &str = "
 fn to_half(x: f32) -> f16 {
     return f16(clamp(x, -65504.0, 65504.0));
 }
 fn to_half4(x: vec4<f32>) -> vec4<f16> {
     return vec4<f16>(clamp(x, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
-}
-";
+}";
 
 /// `text` with the storage bindings of these names in half precision.
 ///
@@ -40,7 +40,7 @@ pub fn with_halves(shader: Shader, text: &str, names: &[&str]) -> Result<String>
         let store = |index: &str, value: &str| format!("{name}[{index}] = {to_half}({value})");
         text = array.rewrite(shader, &text, &load, &store)?;
     }
-    Ok(format!("{PRELUDE}{text}"))
+    Ok(format!("{ENABLE}{text}{CONVERSIONS}"))
 }
 
 #[cfg(test)]
@@ -50,7 +50,8 @@ mod tests {
     const SHADER: Shader = Shader::new("test.wgsl", "");
 
     fn body(text: &str, names: &[&str]) -> String {
-        with_halves(SHADER, text, names).unwrap().strip_prefix(PRELUDE).unwrap().to_owned()
+        let text = with_halves(SHADER, text, names).unwrap();
+        text.strip_prefix(ENABLE).unwrap().strip_suffix(CONVERSIONS).unwrap().to_owned()
     }
 
     #[test]

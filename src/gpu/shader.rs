@@ -1,6 +1,7 @@
 //! From WGSL files to pipelines: imports, constants, reflection.
 //!
-//! - A line `// import lib/NAME.wgsl` is replaced by that file of `shaders/lib/`, once.
+//! - A line `// import lib/NAME.wgsl` is replaced by that file of `shaders/lib/`, once. With `as ROLE` behind
+//!   it a dispatch may name another file, of the same functions.
 //! - `const NAME: TYPE = value;` at the start of a line is a tunable: a dispatch may give it another
 //!   value.
 //! - Bindings, the size of `params` and the workgroup's size are read from the module.
@@ -15,7 +16,12 @@ use crate::kernel::{Constant, Shader};
 const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/average.wgsl"),
     crate::kernel::shader!("lib/conv.wgsl"),
+    crate::kernel::shader!("lib/conv_cooperative.wgsl"),
     crate::kernel::shader!("lib/conv_tile.wgsl"),
+    crate::kernel::shader!("lib/cooperative_16.wgsl"),
+    crate::kernel::shader!("lib/cooperative_8.wgsl"),
+    crate::kernel::shader!("lib/cooperative_8_single.wgsl"),
+    crate::kernel::shader!("lib/cooperative_tile.wgsl"),
     crate::kernel::shader!("lib/gemm.wgsl"),
     crate::kernel::shader!("lib/gemm_buffers.wgsl"),
     crate::kernel::shader!("lib/gemm_rows.wgsl"),
@@ -31,6 +37,7 @@ const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/resample.wgsl"),
     crate::kernel::shader!("lib/strided.wgsl"),
     crate::kernel::shader!("lib/subgroup_tile.wgsl"),
+    crate::kernel::shader!("lib/swizzle.wgsl"),
     crate::kernel::shader!("lib/texel_conv.wgsl"),
     crate::kernel::shader!("lib/unary.wgsl"),
     crate::kernel::shader!("lib/windows.wgsl"),
@@ -69,47 +76,94 @@ pub struct Reflection {
     pub workgroup_memory: u32,
 }
 
-/// The text of a shader with its imports and constants in place.
+/// The text of a shader with its imports and constants in place, its `enable` lines first.
 ///
 /// Errors where an import or a constant does not exist.
 pub fn assemble(shader: Shader, constants: &[(&'static str, Constant)]) -> Result<String> {
-    let mut lines = vec![];
-    let mut imported = vec![];
-    append(shader, shader.source, &mut lines, &mut imported)?;
+    let mut assembly = Assembly::of(shader, constants)?;
     for &(name, value) in constants {
-        let prefix = format!("const {name}:");
-        let line = lines.iter_mut().find(|line| line.starts_with(&prefix)).ok_or_else(|| {
-            fault(shader, format!("it has no line `const {name}: ... = ...;` to set"))
-        })?;
-        let ty = line[prefix.len()..].split('=').next().unwrap_or_default().trim().to_owned();
-        *line = format!("{prefix} {ty} = {};", literal(value));
+        assembly.set(name, value)?;
     }
-    Ok(lines.join("\n"))
+    let (enables, rest): (Vec<_>, Vec<_>) =
+        assembly.lines.into_iter().partition(|line| line.starts_with("enable "));
+    Ok([enables, rest].concat().join("\n"))
 }
 
-fn append(
+/// The files of `shaders/lib/` that a shader imports with these constants.
+///
+/// Errors where an import does not exist.
+pub fn imports(
     shader: Shader,
-    source: &str,
-    lines: &mut Vec<String>,
-    imported: &mut Vec<String>,
-) -> Result<()> {
-    for line in source.lines() {
-        let Some(name) = line.strip_prefix("// import ") else {
-            lines.push(line.to_owned());
-            continue;
-        };
-        let name = name.trim();
-        if imported.iter().any(|i| i == name) {
-            continue;
+    constants: &[(&'static str, Constant)],
+) -> Result<Vec<&'static str>> {
+    Ok(Assembly::of(shader, constants)?.files)
+}
+
+/// A shader's text on the way.
+struct Assembly<'a> {
+    shader: Shader,
+    constants: &'a [(&'static str, Constant)],
+    lines: Vec<String>,
+    /// What was imported, and the roles of the imports.
+    files: Vec<&'static str>,
+    roles: Vec<String>,
+}
+
+impl<'a> Assembly<'a> {
+    /// The text with all imports.
+    fn of(shader: Shader, constants: &'a [(&'static str, Constant)]) -> Result<Self> {
+        let mut all = Assembly { shader, constants, lines: vec![], files: vec![], roles: vec![] };
+        all.append(shader.source)?;
+        Ok(all)
+    }
+
+    fn append(&mut self, source: &str) -> Result<()> {
+        for line in source.lines() {
+            match line.strip_prefix("// import ") {
+                None => self.lines.push(line.to_owned()),
+                Some(import) => self.import(import)?,
+            }
         }
-        imported.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Pastes `FILE`, or for `FILE as ROLE` the file that a constant names for the role.
+    fn import(&mut self, import: &str) -> Result<()> {
+        let (mut name, role) = import.split_once(" as ").unwrap_or((import, ""));
+        if !role.is_empty() {
+            self.roles.push(role.trim().to_owned());
+            let chosen = self.constants.iter().find(|(constant, _)| *constant == role.trim());
+            if let Some((_, Constant::Import(file))) = chosen {
+                name = file;
+            }
+        }
+        let name = name.trim();
+        if self.files.contains(&name) {
+            return Ok(());
+        }
         let file = LIBRARY.iter().find(|file| file.name == name).ok_or_else(|| {
             let known: Vec<_> = LIBRARY.iter().map(|file| file.name).collect();
-            fault(shader, format!("imports `{name}`; there is {}", known.join(", ")))
+            fault(self.shader, format!("imports `{name}`; there is {}", known.join(", ")))
         })?;
-        append(shader, file.source, lines, imported)?;
+        self.files.push(file.name);
+        self.append(file.source)
     }
-    Ok(())
+
+    fn set(&mut self, name: &'static str, value: Constant) -> Result<()> {
+        if let Constant::Import(_) = value {
+            let is_known = self.roles.iter().any(|role| role == name);
+            let problem = || fault(self.shader, format!("it has no `// import ... as {name}`"));
+            return is_known.then_some(()).ok_or_else(problem);
+        }
+        let prefix = format!("const {name}:");
+        let line =
+            self.lines.iter_mut().find(|line| line.starts_with(&prefix)).ok_or_else(|| {
+                fault(self.shader, format!("it has no line `const {name}: ... = ...;` to set"))
+            })?;
+        let ty = line[prefix.len()..].split('=').next().unwrap_or_default().trim().to_owned();
+        *line = format!("{prefix} {ty} = {};", literal(value));
+        Ok(())
+    }
 }
 
 /// A constant as WGSL writes it.
@@ -118,6 +172,7 @@ pub(super) fn literal(value: Constant) -> String {
         Constant::U32(value) => format!("{value}u"),
         Constant::F32(value) => format!("{value:?}"),
         Constant::Bool(value) => value.to_string(),
+        Constant::Import(file) => file.to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod attributes;
 pub mod call;
 pub mod case;
 pub mod conv;
+pub mod cooperative;
 pub mod dropout;
 pub mod elementwise;
 pub mod gemm;

@@ -97,6 +97,10 @@ impl dyn Op {
     pub fn variants(&self, types: &Types, adapter: &Adapter) -> Result<Vec<Variant>> {
         let all = || types.inputs.iter().chain(&types.outputs);
         let mut variants = self.gpu(&types.in_single(), adapter)?;
+        variants.retain(|variant| {
+            let mut halves = variant.dispatches.iter().flat_map(Dispatch::halves);
+            halves.all(|binding| types.dtype(binding.operand) == Some(DType::F16))
+        });
         if all().any(|ty| ty.dtype == DType::F16) {
             if !adapter.f16 {
                 let problem = format!("{} has no half precision; compute in f32", adapter.name);

@@ -2,14 +2,16 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use gabor::device::Device;
 use gabor::gpu::GpuOptions;
-use gabor::graph::Target;
-use gabor::ops::Types;
-use gabor::ops::case::Case;
-use gabor::tensor::{DType, TensorType};
+use gabor::graph::{Graph, Plan, Target};
+use gabor::ops::case::{Case, oracle};
+use gabor::ops::elementwise::Cast;
+use gabor::ops::{Emit, Types};
+use gabor::session::Session;
+use gabor::tensor::{DType, Tensor, TensorType};
 
 /// An adapter opened with these options. Without one the test says so, loudly, and has checked
 /// nothing; with `GABOR_REQUIRE_GPU=1` it fails.
@@ -93,4 +95,40 @@ pub fn variants(case: &Case, device: &Device) -> Vec<String> {
         case.op.variants(&types, &adapter).unwrap_or_else(|e| panic!("{}: {e}", case.label));
     assert!(!variants.is_empty(), "{} {}: no variant", case.op.name(), case.label);
     variants.iter().map(|v| v.name.to_owned()).collect()
+}
+
+/// The tensor in half precision, as the oracle rounds it.
+pub fn rounded(tensor: &Tensor) -> Tensor {
+    let halves = oracle(&Cast { to: DType::F16 }, std::slice::from_ref(tensor)).unwrap().remove(0);
+    Tensor::f32(halves.shape, halves.data.iter().map(|&x| x as f32).collect()).unwrap()
+}
+
+/// The case with every input in half precision that may be, and its types, or `None` where none may.
+pub fn in_half(case: &Case) -> Option<(Case, Types)> {
+    let (mut case, types) = (case.clone(), halved(case)?);
+    let halves = case.inputs.iter_mut().zip(&types.inputs).filter(|(_, ty)| ty.dtype == DType::F16);
+    halves.for_each(|(tensor, _)| *tensor = rounded(tensor));
+    Some((case, types))
+}
+
+/// The op alone on inputs of these types, with the variant of this name.
+pub fn run(case: &Case, types: &Types, device: &Device, variant: Option<&str>) -> Vec<Tensor> {
+    let mut graph = Graph::new();
+    let names: Vec<_> = (0..case.inputs.len()).map(|i| format!("in{i}")).collect();
+    let inputs: Vec<_> = names
+        .iter()
+        .zip(&types.inputs)
+        .map(|(n, ty)| graph.input(n, ty.clone()).unwrap())
+        .collect();
+    for (i, value) in graph.emit(Arc::clone(&case.op), &inputs).unwrap().into_iter().enumerate() {
+        graph.output(format!("out{i}"), value).unwrap();
+    }
+    let plan = Plan::choosing(&graph, &device.target(), &|_, _, variants| {
+        Ok(variants.into_iter().find(|v| variant.is_none_or(|name| v.name == name)).unwrap())
+    });
+    let mut session = Session::new(device);
+    let mut program = session.load(plan.unwrap()).unwrap();
+    let inputs: Vec<_> = names.iter().map(String::as_str).zip(&case.inputs).collect();
+    let outputs = session.run(&mut program, &inputs).unwrap();
+    outputs.iter().map(|(_, tensor)| tensor.clone()).collect()
 }

@@ -8,7 +8,8 @@ use std::ops::Range;
 use super::cut::{evened, fit, halved, steps};
 use super::kernels::{Kernel, Method};
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Constant, Dispatch, Operand, Variant, shader};
+use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
+use crate::ops::cooperative::Matrices;
 use crate::tensor::TensorType;
 
 /// Where the matrices of an operand lie: element `(i, j)` of batch member `s` is at
@@ -179,11 +180,16 @@ impl Problem {
         super::kernels::choose(&self.row_major(), adapter)
     }
 
-    /// One variant for each of [`Problem::kernels`].
+    /// One variant for each of [`Problem::kernels`], and those on cooperative matrices, where operands may be
+    /// in half precision.
     ///
     /// Errors as [`Problem::dispatches`].
     pub fn variants(&self, adapter: &Adapter) -> Result<Vec<Variant>> {
-        let variants = self.kernels(adapter).into_iter().map(|kernel| {
+        let e = self.row_major().extents();
+        let cooperative = Matrices::of(adapter)
+            .map(|matrices| matrices.map_or(vec![], |m| Kernel::cooperative(m, e, adapter)));
+        let kernels = Matrices::ranked(adapter, cooperative, self.kernels(adapter));
+        let variants = kernels.into_iter().map(|kernel| {
             let dispatches = self.dispatches(kernel, adapter, Operand::Workspace(0))?;
             let workspace = self.workspace(kernel).into_iter().collect();
             Ok(Variant { name: kernel.name, dispatches, workspace })
@@ -437,9 +443,11 @@ impl Problem {
                 .constant("ALIGNED_B", p.is_aligned(&p.b, p.k, p.n));
         }
         for (name, value) in kernel.tile_constants() {
-            dispatch = dispatch.constant(name, Constant::U32(value));
+            dispatch = dispatch.constant(name, value);
         }
-        dispatch.groups(kernel.groups(self.extents()) / kernel.parts * parts)
+        dispatch
+            .multiplies_halves(kernel.halves())
+            .groups(kernel.groups(self.extents()) / kernel.parts * parts)
     }
 
     /// The elements to bind for a matrix of these extents: from an aligned place to its last.

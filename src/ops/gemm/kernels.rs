@@ -1,7 +1,8 @@
 //! The matrix-product kernels, and which to prefer.
 
 use super::gpu::{Extents, Problem};
-use crate::kernel::{Adapter, AdapterKind, Shader, shader};
+use crate::kernel::{Adapter, Constant, Shader, shader};
+use crate::ops::cooperative::Matrices;
 
 /// A kernel and how it cuts a product into workgroups.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +26,7 @@ pub(super) enum Method {
     Wide,
     Subgroup,
     Texels,
+    Cooperative(Matrices),
 }
 
 /// A shape that a kernel's tile may have, and how fast it is on large products, relative to the
@@ -67,13 +69,15 @@ impl Kernel {
             Method::Wide => shader!("gemm/wide.wgsl"),
             Method::Subgroup => shader!("gemm/subgroup.wgsl"),
             Method::Texels => shader!("gemm/texels.wgsl"),
+            Method::Cooperative(_) => shader!("gemm/cooperative.wgsl"),
         }
     }
 
     /// The constants that set the tile.
-    pub(super) fn tile_constants(&self) -> Vec<(&'static str, u32)> {
+    pub(super) fn tile_constants(&self) -> Vec<(&'static str, Constant)> {
         let [m, n] = self.tile;
-        match self.method {
+        let sizes = match self.method {
+            Method::Cooperative(matrices) => return matrices.constants().into(),
             Method::Naive => vec![],
             Method::Tiled => {
                 let k = if m + n > 128 { 16 } else { 32 };
@@ -81,6 +85,28 @@ impl Kernel {
             }
             Method::Wide => vec![("TILE_M", m), ("TILE_N", n)],
             Method::Subgroup | Method::Texels => vec![("TILE_M", m)],
+        };
+        sizes.into_iter().map(|(name, size)| (name, size.into())).collect()
+    }
+
+    /// The kernels on cooperative matrices for a product, best guess first.
+    pub(super) fn cooperative(matrices: Matrices, e: Extents, adapter: &Adapter) -> Vec<Self> {
+        let tile = [matrices.tile(); 2];
+        let whole = Kernel::new(matrices.name(), Method::Cooperative(matrices), tile);
+        let groups = adapter.busy_groups();
+        let mut kernels = vec![whole];
+        if let Some(split) = whole.split(e, groups, adapter) {
+            let split = Kernel { name: matrices.split_name(), ..split };
+            kernels.insert(usize::from(!whole.gains_by_parts(e, groups)), split);
+        }
+        kernels
+    }
+
+    /// The bindings that are multiplied in half precision.
+    pub(super) fn halves(&self) -> &'static [&'static str] {
+        match self.method {
+            Method::Cooperative(matrices) if matrices.are_half() => &["a", "b"],
+            _ => &[],
         }
     }
 
@@ -104,6 +130,12 @@ impl Kernel {
         let parts = wanted.min(adapter.max_binding_elements() / (e.batch * e.m * e.n));
         (parts > 1).then_some(Kernel { name: "split_k", parts, ..self })
     }
+
+    /// Whether k should be cut. The sum of the parts is traffic of its own: it pays where k is long and cores
+    /// are idle.
+    fn gains_by_parts(&self, e: Extents, groups: usize) -> bool {
+        self.groups(e) * 4 <= groups && e.k >= 8 * LEAST_PART
+    }
 }
 
 /// A part of k is at least this long.
@@ -112,7 +144,7 @@ const LEAST_PART: usize = 64;
 /// The kernels that `adapter` can run for a product, best guess first.
 pub(super) fn choose(problem: &Problem, adapter: &Adapter) -> Vec<Kernel> {
     let e = problem.extents();
-    let groups = busy_groups(adapter);
+    let groups = adapter.busy_groups();
     let mut kernels = if adapter.is_software() {
         // The tiled kernel would be slow here, and take a second to compile.
         let has_subgroups = adapter.subgroups.is_some_and(|(least, _)| least >= 8);
@@ -133,19 +165,8 @@ pub(super) fn choose(problem: &Problem, adapter: &Adapter) -> Vec<Kernel> {
     };
     let best = kernels[0];
     if let Some(split) = best.split(e, groups, adapter) {
-        // The sum of the parts is traffic of its own: it pays where k is long and cores are idle.
-        let pays = best.groups(e) * 4 <= groups && e.k >= 8 * LEAST_PART;
-        kernels.insert(if pays { 0 } else { 1 }, split);
+        kernels.insert(usize::from(!best.gains_by_parts(e, groups)), split);
     }
     kernels.push(Kernel::new("naive", Method::Naive, [8, 8]));
     kernels
-}
-
-/// Enough workgroups to keep the adapter busy.
-fn busy_groups(adapter: &Adapter) -> usize {
-    match adapter.kind {
-        AdapterKind::Discrete => 256,
-        AdapterKind::Integrated | AdapterKind::Other => 64,
-        AdapterKind::Software => 8,
-    }
 }

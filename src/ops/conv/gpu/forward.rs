@@ -1,9 +1,7 @@
 //! Kernels of the forward pass.
 
-use super::{
-    Choices, Epilogue, LEAST_ROWS, Share, bind, bind_bias, im2col, ranked, shares, texels, tiles,
-    winograd,
-};
+use super::product::{Extents, Product, Tiled};
+use super::{Choices, Epilogue, Share, bind, bind_bias, im2col, ranked, shares, texels, winograd};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -16,15 +14,17 @@ pub(in crate::ops::conv) fn variants(
 ) -> Result<Vec<Variant>> {
     let shares = shares(op, g, adapter, g.depth())?;
     let im2col = im2col::forward(g, epilogue, adapter)?;
+    let columns = g.batch * g.output_pixels();
+    let e = Extents { rows: g.group_outputs, columns, count: g.groups };
     let choices = Choices {
         direct: direct(g, epilogue, &shares),
-        tiled: tiled(g, epilogue, &shares),
+        tiled: Tiled::new(e, adapter, |product| Ok(tiled(g, epilogue, &shares, product)))?,
         im2col,
         texels: texels::forward(g, epilogue, adapter),
         depthwise: g.is_depthwise().then(|| depthwise(g, epilogue, &shares)),
         winograd: winograd::forward(g, epilogue, adapter)?,
     };
-    Ok(ranked(g, adapter, g.group_outputs >= LEAST_ROWS, choices))
+    Ok(ranked(g, adapter, true, choices))
 }
 
 fn depthwise(g: &Geometry, epilogue: Epilogue, shares: &[Share]) -> Variant {
@@ -59,12 +59,13 @@ fn direct(g: &Geometry, epilogue: Epilogue, shares: &[Share]) -> Variant {
     Variant::new("direct", shares.iter().map(dispatch).collect())
 }
 
-fn tiled(g: &Geometry, epilogue: Epilogue, shares: &[Share]) -> Variant {
+fn tiled(g: &Geometry, epilogue: Epilogue, shares: &[Share], product: Product) -> Variant {
     let dispatch = |share: &Share| {
-        let dispatch = Dispatch::new(shader!("conv/forward_tiled.wgsl"));
+        let shader = shader!("conv/forward_tiled.wgsl");
+        let dispatch = product.dispatch(shader, &["input", "weight"]);
         let pixels = share.images.len() * g.output_pixels();
         operands(dispatch, g, epilogue, share)
-            .groups(share.groups.len() * tiles(share.outputs.len(), pixels))
+            .groups(share.groups.len() * product.tiles(share.outputs.len(), pixels))
     };
-    Variant::new("tiled", shares.iter().map(dispatch).collect())
+    Variant::new(product.name(), shares.iter().map(dispatch).collect())
 }

@@ -1,9 +1,7 @@
 //! Kernels of the input's gradient.
 
-use super::{
-    Choices, LEAST_ROWS, Params, Share, bind, bind_bias, im2col, ranked, shares, texels, tiles,
-    winograd,
-};
+use super::product::{Extents, Product, Tiled};
+use super::{Choices, Params, Share, bind, bind_bias, im2col, ranked, shares, texels, winograd};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -17,17 +15,18 @@ pub(in crate::ops::conv) fn variants(
 ) -> Result<Vec<Variant>> {
     let shares = shares(op, g, adapter, g.depth())?;
     let im2col = im2col::grad_input(g, has_bias, adapter)?;
+    let columns = g.batch * g.input_pixels();
+    let e = Extents { rows: g.group_inputs, columns, count: g.groups };
     let choices = Choices {
         direct: direct(g, has_bias, &shares),
-        tiled: tiled(g, has_bias, &shares),
+        tiled: Tiled::new(e, adapter, |product| Ok(tiled(g, has_bias, &shares, product)))?,
         im2col,
         texels: texels::grad_input(g, has_bias, adapter),
         depthwise: g.is_depthwise().then(|| depthwise(g, has_bias, &shares)),
         winograd: winograd::grad_input(g, has_bias, adapter)?,
     };
     // Of the windows that a tile looks at, all but one in stride_height * stride_width do not exist.
-    let fills_tiles = g.stride == [1, 1] && g.group_inputs >= LEAST_ROWS;
-    Ok(ranked(g, adapter, fills_tiles, choices))
+    Ok(ranked(g, adapter, g.stride == [1, 1], choices))
 }
 
 fn depthwise(g: &Geometry, has_bias: bool, shares: &[Share]) -> Variant {
@@ -64,13 +63,15 @@ fn direct(g: &Geometry, has_bias: bool, shares: &[Share]) -> Variant {
     Variant::new("direct", shares.iter().map(dispatch).collect())
 }
 
-fn tiled(g: &Geometry, has_bias: bool, shares: &[Share]) -> Variant {
+fn tiled(g: &Geometry, has_bias: bool, shares: &[Share], product: Product) -> Variant {
     let dispatch = |share: &Share| {
-        let dispatch = Dispatch::new(shader!("conv/grad_input_tiled.wgsl"))
+        let shader = shader!("conv/grad_input_tiled.wgsl");
+        let dispatch = product
+            .dispatch(shader, &["grad_output", "weight"])
             .constant("STRIDED", g.stride != [1, 1]);
         let pixels = share.images.len() * g.input_pixels();
         operands(dispatch, g, has_bias, share)
-            .groups(share.groups.len() * tiles(g.group_inputs, pixels))
+            .groups(share.groups.len() * product.tiles(g.group_inputs, pixels))
     };
-    Variant::new("tiled", shares.iter().map(dispatch).collect())
+    Variant::new(product.name(), shares.iter().map(dispatch).collect())
 }

@@ -1,7 +1,8 @@
 //! Kernels of the weight's gradient: sums over parts of the batch and the image, then the sum of the
 //! parts, in order.
 
-use super::{Choices, LEAST_ROWS, Params, Share, bind, im2col, ranked, shares, texels, tiles};
+use super::product::{Extents, Product, Tiled};
+use super::{Choices, Params, Share, bind, im2col, ranked, shares, texels};
 use crate::error::Result;
 use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
@@ -13,15 +14,16 @@ pub(in crate::ops::conv) fn variants(
     g: &Geometry,
     adapter: &Adapter,
 ) -> Result<Vec<Variant>> {
+    let e = Extents { rows: g.group_outputs, columns: g.depth(), count: g.groups };
     let choices = Choices {
         direct: direct(op, g, adapter)?,
-        tiled: tiled(op, g, adapter)?,
+        tiled: Tiled::new(e, adapter, |product| tiled(op, g, adapter, product))?,
         im2col: im2col::grad_weight(g, adapter)?,
         texels: texels::grad_weight(g, adapter),
         depthwise: g.is_depthwise().then(|| depthwise(op, g, adapter)).transpose()?,
         winograd: vec![],
     };
-    let mut variants = ranked(g, adapter, g.group_outputs >= LEAST_ROWS, choices);
+    let mut variants = ranked(g, adapter, true, choices);
     if let Some(pointwise) = im2col::pointwise_grad_weight(g, adapter)? {
         // One product an image is more to write than the images where these are small.
         let is_small = g.output_pixels() * (g.group_outputs + g.group_inputs)
@@ -67,18 +69,19 @@ fn direct(op: &'static str, g: &Geometry, adapter: &Adapter) -> Result<Variant> 
 }
 
 /// One workgroup a tile of weights and part; a part is some pixels of the output.
-fn tiled(op: &'static str, g: &Geometry, adapter: &Adapter) -> Result<Variant> {
+fn tiled(op: &'static str, g: &Geometry, adapter: &Adapter, product: Product) -> Result<Variant> {
     const WORKGROUPS: usize = 512;
     // Shorter parts would spend their time on writing and reading the sums.
     const LEAST_PIXELS: usize = 128;
     let pixels = g.output_pixels();
-    let each = g.groups * tiles(g.group_outputs, g.depth());
+    let each = g.groups * product.tiles(g.group_outputs, g.depth());
     let wanted = parts(WORKGROUPS, each, (g.batch * pixels).div_ceil(LEAST_PIXELS));
     let dispatch = |share: &Share, parts: usize| {
-        Dispatch::new(shader!("conv/grad_weight_tiled.wgsl"))
-            .groups(parts * share.groups.len() * tiles(share.outputs.len(), g.depth()))
+        product
+            .dispatch(shader!("conv/grad_weight_tiled.wgsl"), &["input", "grad_output"])
+            .groups(parts * share.groups.len() * product.tiles(share.outputs.len(), g.depth()))
     };
-    in_parts(["tiled", op], g, adapter, wanted, pixels, dispatch)
+    in_parts([product.name(), op], g, adapter, wanted, pixels, dispatch)
 }
 
 /// Sums over `wanted` parts of the images, each of which has `image_terms` terms, and the sum of the

@@ -5,14 +5,18 @@ pub(super) mod grad_input;
 pub(super) mod grad_weight;
 mod im2col;
 pub(super) mod local;
+mod product;
 mod texels;
 mod winograd;
 
 use std::ops::Range;
 
+use product::Tiled;
+
 use super::geometry::Geometry;
 use crate::error::{Error, Result};
 use crate::kernel::{Adapter, Dispatch, Operand, Variant};
+use crate::ops::cooperative::Matrices;
 use crate::ops::reduce::parts::{aligned, fitting};
 
 /// `Params` of `shaders/lib/conv.wgsl`.
@@ -193,21 +197,10 @@ pub(super) struct Epilogue {
     pub(super) relu: bool,
 }
 
-/// The side of the tiles of `shaders/lib/conv_tile.wgsl`.
-const TILE: usize = 64;
-
-/// A tile with fewer rows is mostly past the edge.
-const LEAST_ROWS: usize = TILE / 4;
-
-/// Tiles of a matrix product.
-fn tiles(rows: usize, columns: usize) -> usize {
-    rows.div_ceil(TILE) * columns.div_ceil(TILE)
-}
-
 /// The kernels that a convolution is offered.
 struct Choices {
     direct: Variant,
-    tiled: Variant,
+    tiled: Tiled,
     /// Where the adapter can hold the columns; pointwise convolutions need none.
     im2col: Option<Variant>,
     /// On software adapters.
@@ -218,23 +211,28 @@ struct Choices {
     winograd: Vec<Variant>,
 }
 
-/// The variants, best guess first. `fills_tiles` says whether the tiles of the tiled one would be
-/// mostly of use.
-fn ranked(g: &Geometry, adapter: &Adapter, fills_tiles: bool, choices: Choices) -> Vec<Variant> {
+/// The variants, best guess first. `meets_windows` says whether all columns of the tiled ones are of use.
+fn ranked(g: &Geometry, adapter: &Adapter, meets_windows: bool, choices: Choices) -> Vec<Variant> {
     let Choices { direct, tiled, im2col, texels, depthwise, winograd } = choices;
-    let (direct, tiled) = (Some(direct), Some(tiled));
+    let Tiled { registers, cooperative, fills } = tiled;
+    let [fills_tiles, fills_matrices] = fills.map(|fills| fills && meets_windows);
+    let (direct, im2col) = (vec![direct], im2col.into_iter().collect());
     // With few channels a group, most of a product's block would be past the edge.
     let is_thin = g.groups > 1 && g.group_outputs.min(g.group_inputs) < 8;
-    let ranked = if is_thin {
-        [direct, im2col, tiled]
+    let others = if is_thin {
+        [direct, im2col, registers]
     } else if !fills_tiles || g.is_pointwise() {
-        [im2col, direct, tiled]
+        [im2col, direct, registers]
     } else if adapter.is_software() {
         // Workgroup memory is slow there.
-        [im2col, tiled, direct]
+        [im2col, registers, direct]
     } else {
-        [tiled, im2col, direct]
+        [registers, im2col, direct]
     };
-    let plain = depthwise.into_iter().chain(texels).chain(ranked.into_iter().flatten());
-    plain.chain(winograd).collect()
+    let [half, single] = cooperative;
+    let (first, last) = if is_thin || !fills_matrices { (vec![], half) } else { (half, vec![]) };
+    let others = depthwise.into_iter().chain(texels).chain(others.into_iter().flatten()).collect();
+    let mut ranked = Matrices::ranked(adapter, [first, single], others);
+    ranked.extend(last.into_iter().chain(winograd));
+    ranked
 }

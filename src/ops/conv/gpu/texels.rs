@@ -39,7 +39,8 @@ struct ImageParams {
     packed_height: u32,
     packed_width: u32,
     quads: u32,
-    scale: u32,
+    scale_y: u32,
+    scale_x: u32,
     top: i32,
     left: i32,
     start: u32,
@@ -53,7 +54,8 @@ struct WeightParams {
     taps_height: u32,
     taps_width: u32,
     quads: u32,
-    scale: u32,
+    scale_y: u32,
+    scale_x: u32,
     group_outputs: u32,
     group_inputs: u32,
     kernel_height: u32,
@@ -79,7 +81,8 @@ struct ProductParams {
     run_columns: u32,
     step_y: u32,
     step_x: u32,
-    scale: u32,
+    scale_y: u32,
+    scale_x: u32,
     channels: u32,
     height: u32,
     width: u32,
@@ -110,7 +113,8 @@ struct GradParams {
     taps_width: u32,
     step_y: u32,
     step_x: u32,
-    scale: u32,
+    scale_y: u32,
+    scale_x: u32,
     group_outputs: u32,
     group_inputs: u32,
     kernel_height: u32,
@@ -180,7 +184,8 @@ impl<'a> Steps<'a> {
             packed_height: image.packed[0] as u32,
             packed_width: image.packed[1] as u32,
             quads: image.quads() as u32,
-            scale: image.scale as u32,
+            scale_y: image.scale[0] as u32,
+            scale_x: image.scale[1] as u32,
             top: image.origin[0] as i32,
             left: image.origin[1] as i32,
             start: aligned(range.clone()).1 as u32,
@@ -194,7 +199,13 @@ impl<'a> Steps<'a> {
     }
 
     /// Packs the weights, input 1, as `rows` rows of texels.
-    fn pack_weights(&mut self, is_backward: bool, rows: usize, windows: &Windows, scale: usize) {
+    fn pack_weights(
+        &mut self,
+        is_backward: bool,
+        rows: usize,
+        windows: &Windows,
+        scale: [usize; 2],
+    ) {
         let g = self.g;
         let texels = g.groups * rows * windows.texels();
         self.reserve(FACTOR, texels * 4);
@@ -204,7 +215,8 @@ impl<'a> Steps<'a> {
             taps_height: windows.taps[0] as u32,
             taps_width: windows.taps[1] as u32,
             quads: windows.image.quads() as u32,
-            scale: scale as u32,
+            scale_y: scale[0] as u32,
+            scale_x: scale[1] as u32,
             group_outputs: g.group_outputs as u32,
             group_inputs: g.group_inputs as u32,
             kernel_height: g.kernel[0] as u32,
@@ -244,7 +256,8 @@ impl<'a> Steps<'a> {
             run_columns: if is_dense { 1 } else { windows.taps[1] as u32 },
             step_y: step_y as u32,
             step_x: step_x as u32,
-            scale: result.scale as u32,
+            scale_y: result.scale[0] as u32,
+            scale_x: result.scale[1] as u32,
             channels: result.channels as u32,
             height: result.size[0] as u32,
             width: result.size[1] as u32,
@@ -290,7 +303,7 @@ struct Product {
 struct Result {
     channels: usize,
     size: [usize; 2],
-    scale: usize,
+    scale: [usize; 2],
     first: [usize; 2],
     origin: [usize; 2],
     range: std::ops::Range<usize>,
@@ -333,7 +346,7 @@ pub(super) fn forward(g: &Geometry, epilogue: Epilogue, adapter: &Adapter) -> Op
         let result = Result {
             channels: g.group_outputs,
             size: g.output,
-            scale: 1,
+            scale: [1, 1],
             first: [0, 0],
             origin: [0, 0],
             range: share.output(g),
@@ -347,29 +360,29 @@ pub(super) fn forward(g: &Geometry, epilogue: Epilogue, adapter: &Adapter) -> Op
 /// `grad_input`: the windows of the padded `grad_output` with the weight's taps from last to first. With
 /// a stride, the pixels of the input are grouped by it, and each of a group's pixels has taps of its own.
 pub(super) fn grad_input(g: &Geometry, has_bias: bool, adapter: &Adapter) -> Option<Variant> {
-    let scale = g.stride[0];
-    let is_plain = g.stride == [1, 1] || (g.stride == [scale; 2] && g.dilation == [1, 1]);
+    let scale = g.stride;
+    let is_plain = g.stride == [1, 1] || g.dilation == [1, 1];
     if !suits(g, adapter) || !is_plain {
         return None;
     }
-    let taps = g.kernel.map(|k| k.div_ceil(scale));
+    let taps = [0, 1].map(|a| g.kernel[a].div_ceil(scale[a]));
     let reach = [0, 1].map(|a| (taps[a] - 1) * g.dilation[a]);
     // The rows above the image, whole groups of them, are not computed.
-    let first = g.padding.map(|p| p / scale);
-    let pixels = [0, 1].map(|a| (g.input[a] + g.padding[a]).div_ceil(scale) - first[a]);
+    let first = [0, 1].map(|a| g.padding[a] / scale[a]);
+    let pixels = [0, 1].map(|a| (g.input[a] + g.padding[a]).div_ceil(scale[a]) - first[a]);
     let windows = Windows {
         image: Packed {
             channels: g.group_outputs,
             size: g.output,
             packed: [0, 1].map(|a| pixels[a] + reach[a]),
-            scale: 1,
+            scale: [1, 1],
             origin: [0, 1].map(|a| reach[a] as isize - first[a] as isize),
         },
         taps,
         stride: [1, 1],
         dilation: g.dilation,
     };
-    let rows = g.group_inputs * scale * scale;
+    let rows = g.group_inputs * scale[0] * scale[1];
     if !weights_fit(g, adapter, rows, &windows) {
         return None;
     }
@@ -405,7 +418,7 @@ pub(super) fn grad_weight(g: &Geometry, adapter: &Adapter) -> Option<Variant> {
         channels: g.group_outputs,
         size: [1, g.output_pixels()],
         packed: [1, g.output_pixels().next_multiple_of(4)],
-        scale: 1,
+        scale: [1, 1],
         origin: [0, 0],
     };
     let weights = g.outputs() * g.depth();
@@ -441,7 +454,8 @@ pub(super) fn grad_weight(g: &Geometry, adapter: &Adapter) -> Option<Variant> {
             taps_width: windows.taps[1] as u32,
             step_y: step_y as u32,
             step_x: step_x as u32,
-            scale: image.scale as u32,
+            scale_y: image.scale[0] as u32,
+            scale_x: image.scale[1] as u32,
             group_outputs: g.group_outputs as u32,
             group_inputs: g.group_inputs as u32,
             kernel_height: g.kernel[0] as u32,

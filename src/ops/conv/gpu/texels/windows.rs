@@ -10,15 +10,15 @@ pub(super) struct Packed {
     pub(super) size: [usize; 2],
     /// The extents in grouped pixels, with padding.
     pub(super) packed: [usize; 2],
-    /// Pixels are grouped by so many in either direction.
-    pub(super) scale: usize,
+    /// Pixels are grouped by so many rows and columns.
+    pub(super) scale: [usize; 2],
     /// Where the first grouped pixel lies: so far above and to the left of the image.
     pub(super) origin: [isize; 2],
 }
 
 impl Packed {
     pub(super) fn quads(&self) -> usize {
-        (self.channels * self.scale * self.scale).div_ceil(4)
+        (self.channels * self.scale[0] * self.scale[1]).div_ceil(4)
     }
 
     /// Texels of one group of an image.
@@ -37,32 +37,34 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// The windows of the forward pass. Pixels are grouped by the stride where that leaves fewer
-    /// texels to multiply.
+    /// The windows of the forward pass. Pixels are grouped by the stride, in both directions or along the
+    /// rows, where that leaves fewer texels to multiply.
     pub(super) fn of(g: &Geometry) -> Self {
-        let plain = Windows {
-            image: Packed {
-                channels: g.group_inputs,
-                size: g.input,
-                packed: [0, 1].map(|a| {
-                    (g.output[a] - 1) * g.stride[a] + (g.kernel[a] - 1) * g.dilation[a] + 1
-                }),
-                scale: 1,
-                origin: g.padding.map(|p| p as isize),
-            },
-            taps: g.kernel,
-            stride: g.stride,
-            dilation: g.dilation,
+        let [height, width] = g.stride;
+        let scales = if g.dilation == [1, 1] {
+            vec![[1, 1], [height, width], [1, width]]
+        } else {
+            vec![[1, 1]]
         };
-        let scale = g.stride[0];
-        if scale == 1 || g.stride != [scale; 2] || g.dilation != [1, 1] {
-            return plain;
-        }
-        let taps = g.kernel.map(|k| k.div_ceil(scale));
-        let packed = [0, 1].map(|a| g.output[a] + taps[a] - 1);
-        let image = Packed { packed, scale, ..plain.image };
-        let grouped = Windows { image, taps, stride: [1, 1], ..plain };
-        if grouped.texels() < plain.texels() { grouped } else { plain }
+        let windows = scales.into_iter().map(|scale| Windows::grouped(g, scale));
+        let first = Windows::grouped(g, [1, 1]);
+        windows.fold(first, |best, next| if next.texels() < best.texels() { next } else { best })
+    }
+
+    /// The windows over pixels that are grouped by 1 or by the stride.
+    fn grouped(g: &Geometry, scale: [usize; 2]) -> Self {
+        let taps = [0, 1].map(|a| g.kernel[a].div_ceil(scale[a]));
+        let stride = [0, 1].map(|a| g.stride[a] / scale[a]);
+        let packed =
+            [0, 1].map(|a| (g.output[a] - 1) * stride[a] + (taps[a] - 1) * g.dilation[a] + 1);
+        let image = Packed {
+            channels: g.group_inputs,
+            size: g.input,
+            packed,
+            scale,
+            origin: g.padding.map(|p| p as isize),
+        };
+        Windows { image, taps, stride, dilation: g.dilation }
     }
 
     /// The texels of one window.
