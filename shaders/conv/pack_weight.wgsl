@@ -10,9 +10,11 @@
 // weight  [groups, group_outputs, group_inputs, kernel_height, kernel_width], from `start` on
 // packed  [groups, rows, taps_height, taps_width, quads] vectors of four
 //
-// Thread: one vector. Grid: flattened.
+// Workgroup: the vectors of one row. Grid: flattened.
+const SCALE_Y: u32 = 1u;
+const SCALE_X: u32 = 1u;
 const BACKWARD: bool = false;
-const WIDTH: u32 = 64u;
+const WIDTH: u32 = 8u;
 
 @group(0) @binding(0) var<storage, read> weight: array<f32>;
 @group(0) @binding(1) var<storage, read_write> packed: array<vec4<f32>>;
@@ -24,8 +26,6 @@ struct Params {
     taps_height: u32,
     taps_width: u32,
     quads: u32,
-    scale_y: u32,
-    scale_x: u32,
     group_outputs: u32,
     group_inputs: u32,
     kernel_height: u32,
@@ -37,7 +37,7 @@ struct Params {
 // import lib/texel_conv.wgsl
 
 fn element(group: u32, row: u32, i: u32, j: u32, channel: u32) -> f32 {
-    let scale = vec2(params.scale_y, params.scale_x);
+    let scale = vec2(SCALE_Y, SCALE_X);
     var output = row;
     var part = ungrouped(channel, scale);
     var tap = vec2(i, j);
@@ -58,24 +58,28 @@ fn element(group: u32, row: u32, i: u32, j: u32, channel: u32) -> f32 {
 
 @compute @workgroup_size(WIDTH)
 fn main(
-    @builtin(global_invocation_id) global: vec3<u32>,
+    @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
 ) {
-    let index = flat_thread(global, groups, WIDTH);
-    let taps = params.taps_height * params.taps_width;
-    if index >= params.groups * params.rows * taps * params.quads {
+    let flat = flat_group(wid, groups);
+    if flat >= params.groups * params.rows {
         return;
     }
-    let quad = index % params.quads;
-    let tap = index / params.quads % taps;
-    let row = index / params.quads / taps % params.rows;
-    let group = index / params.quads / taps / params.rows;
-    let i = tap / params.taps_width;
-    let j = tap % params.taps_width;
-    packed[index] = vec4(
-        element(group, row, i, j, quad * 4u),
-        element(group, row, i, j, quad * 4u + 1u),
-        element(group, row, i, j, quad * 4u + 2u),
-        element(group, row, i, j, quad * 4u + 3u),
-    );
+    let group = flat / params.rows;
+    let row = flat % params.rows;
+    var tap = flat * params.taps_height * params.taps_width * params.quads;
+    for (var i = 0u; i < params.taps_height; i += 1u) {
+        for (var j = 0u; j < params.taps_width; j += 1u) {
+            for (var quad = thread; quad < params.quads; quad += WIDTH) {
+                packed[tap + quad] = vec4(
+                    element(group, row, i, j, quad * 4u),
+                    element(group, row, i, j, quad * 4u + 1u),
+                    element(group, row, i, j, quad * 4u + 2u),
+                    element(group, row, i, j, quad * 4u + 3u),
+                );
+            }
+            tap += params.quads;
+        }
+    }
 }

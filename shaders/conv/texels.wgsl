@@ -17,7 +17,10 @@
 // u / run_columns * step_y + u % run_columns * step_x texels after the pixel.
 //
 // Workgroup: 8 lanes of one subgroup, TILE_M rows x 32 pixels of one group. Lane: TILE_M rows x 4 pixels.
-// Grid: flattened, ceil(rows / TILE_M) * ceil(pixels / 32) * groups, rows fastest.
+// A dispatch takes the rows first_row .. end_row. Grid: flattened, ceil(those / TILE_M) * ceil(pixels / 32) *
+// groups, rows fastest.
+const SCALE_Y: u32 = 1u;
+const SCALE_X: u32 = 1u;
 const TILE_M: u32 = 32u;
 const SHIFT: u32 = 10u;
 const BIAS: bool = false;
@@ -33,6 +36,8 @@ struct Params {
     images: u32,
     groups: u32,
     rows: u32,
+    first_row: u32,
+    end_row: u32,
     pixel_rows: u32,
     pixel_columns: u32,
     packed_height: u32,
@@ -45,8 +50,6 @@ struct Params {
     run_columns: u32,
     step_y: u32,
     step_x: u32,
-    scale_y: u32,
-    scale_x: u32,
     channels: u32,
     height: u32,
     width: u32,
@@ -84,7 +87,7 @@ fn window_of(group: u32, pixel: vec3<u32>) -> u32 {
 }
 
 fn store(group: u32, row: u32, pixel: vec3<u32>, is_pixel: bool, value: f32) {
-    let scale = vec2(params.scale_y, params.scale_x);
+    let scale = vec2(SCALE_Y, SCALE_X);
     let part = ungrouped(row, scale);
     // Wraps around below zero, and is no row or column then.
     let place = ungrouped_place(pixel.yz + vec2(params.first_y, params.first_x), part, scale);
@@ -141,9 +144,9 @@ fn main(
 ) {
     let flat = wid.x + wid.y * groups.x;
     let pixels = params.images * params.pixel_rows * params.pixel_columns;
-    let tiles_m = (params.rows + TILE_M - 1u) / TILE_M;
+    let tiles_m = (params.end_row - params.first_row + TILE_M - 1u) / TILE_M;
     let tiles_n = (pixels + 31u) / 32u;
-    let row = flat % tiles_m * TILE_M;
+    let row = params.first_row + flat % tiles_m * TILE_M;
     let first = flat / tiles_m % tiles_n * 32u + lane * 4u;
     let group = flat / (tiles_m * tiles_n);
     if group >= params.groups {
@@ -178,14 +181,14 @@ fn main(
     }
 
     // Without a scale every pixel is one of the result.
-    let is_whole = row + TILE_M <= params.rows && first - lane * 4u + 32u <= pixels;
-    if is_whole && params.scale_y == 1u && params.scale_x == 1u {
+    let is_whole = row + TILE_M <= params.end_row && first - lane * 4u + 32u <= pixels;
+    if is_whole && SCALE_Y == 1u && SCALE_X == 1u {
         first_channel = group * params.channels + row;
         places = vec4(place_of(p0), place_of(p1), place_of(p2), place_of(p3));
         finish_rows();
         return;
     }
-    let rows = min(TILE_M, params.rows - row);
+    let rows = min(TILE_M, params.end_row - row);
     for (var r = 0u; r < rows; r += 1u) {
         let value = sums_of(r);
         store(group, row + r, p0, first < pixels, value.x);

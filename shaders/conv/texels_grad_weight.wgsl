@@ -14,6 +14,8 @@
 // Workgroup: 8 lanes of one subgroup, TILE_M outputs x 8 texels of one group and part. Lane: TILE_M
 // outputs x 4 channels. Grid: flattened, ceil(group_outputs / TILE_M) * ceil(taps * quads / 8) * groups *
 // parts, outputs fastest.
+const SCALE_Y: u32 = 1u;
+const SCALE_X: u32 = 1u;
 const TILE_M: u32 = 32u;
 const SHIFT: u32 = 10u;
 
@@ -39,8 +41,6 @@ struct Params {
     taps_width: u32,
     step_y: u32,
     step_x: u32,
-    scale_y: u32,
-    scale_x: u32,
     group_outputs: u32,
     group_inputs: u32,
     kernel_height: u32,
@@ -78,7 +78,7 @@ var<private> places: vec4<u32>;
 var<private> are_weights: vec4<bool>;
 
 fn place(channel: u32, tap: vec2<u32>) -> vec3<u32> {
-    let scale = vec2(params.scale_y, params.scale_x);
+    let scale = vec2(SCALE_Y, SCALE_X);
     let part = ungrouped(channel, scale);
     return vec3(part.x, ungrouped_place(tap, part, scale));
 }

@@ -40,6 +40,7 @@ const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/swizzle.wgsl"),
     crate::kernel::shader!("lib/texel_conv.wgsl"),
     crate::kernel::shader!("lib/unary.wgsl"),
+    crate::kernel::shader!("lib/window.wgsl"),
     crate::kernel::shader!("lib/windows.wgsl"),
     crate::kernel::shader!("lib/winograd.wgsl"),
 ];

@@ -3,10 +3,12 @@
 
 mod windows;
 
+use std::ops::Range;
+
 use windows::{Packed, Windows};
 
 use super::{Epilogue, Share, bind, bind_bias};
-use crate::kernel::{Adapter, Dispatch, Operand, Variant, shader};
+use crate::kernel::{Adapter, Dispatch, Operand, Shader, Variant, shader};
 use crate::ops::conv::geometry::Geometry;
 use crate::ops::reduce::parts::{add_parts, aligned, fitting};
 use crate::tensor::TensorType;
@@ -25,6 +27,9 @@ const TILES: [(usize, f64); 3] = [(32, 30.0), (16, 22.0), (8, 13.0)];
 /// A workgroup's texels of weights.
 const TILE_TEXELS: usize = 8;
 
+/// Rows that a workgroup of `shaders/conv/pack_image.wgsl` packs.
+const PACKED_ROWS: usize = 8;
+
 /// Fewer tiles leave cores idle.
 const LEAST_TILES: usize = 16;
 
@@ -39,11 +44,10 @@ struct ImageParams {
     packed_height: u32,
     packed_width: u32,
     quads: u32,
-    scale_y: u32,
-    scale_x: u32,
     top: i32,
     left: i32,
     start: u32,
+    last: u32,
 }
 
 #[repr(C)]
@@ -54,8 +58,6 @@ struct WeightParams {
     taps_height: u32,
     taps_width: u32,
     quads: u32,
-    scale_y: u32,
-    scale_x: u32,
     group_outputs: u32,
     group_inputs: u32,
     kernel_height: u32,
@@ -69,6 +71,8 @@ struct ProductParams {
     images: u32,
     groups: u32,
     rows: u32,
+    first_row: u32,
+    end_row: u32,
     pixel_rows: u32,
     pixel_columns: u32,
     packed_height: u32,
@@ -81,8 +85,6 @@ struct ProductParams {
     run_columns: u32,
     step_y: u32,
     step_x: u32,
-    scale_y: u32,
-    scale_x: u32,
     channels: u32,
     height: u32,
     width: u32,
@@ -113,8 +115,6 @@ struct GradParams {
     taps_width: u32,
     step_y: u32,
     step_x: u32,
-    scale_y: u32,
-    scale_x: u32,
     group_outputs: u32,
     group_inputs: u32,
     kernel_height: u32,
@@ -135,11 +135,32 @@ fn most_elements(adapter: &Adapter) -> usize {
     adapter.max_binding_elements().min(texture)
 }
 
+/// The time for so many rows in tiles of one size, relative to others.
+fn time(rows: usize, &(tile, speed): &(usize, f64)) -> f64 {
+    (rows.div_ceil(tile) * tile) as f64 / speed
+}
+
+/// Rows cut into one or two bands with a size of tiles each, so that little reaches past the end.
+fn bands(rows: usize) -> Vec<(Range<usize>, usize)> {
+    let (largest, _) = TILES[0];
+    let whole = rows / largest * largest;
+    let rest = tile(rows - whole);
+    let time = |rows, size| time(rows, TILES.iter().find(|t| t.0 == size).unwrap_or(&TILES[0]));
+    if whole == 0 || time(whole, largest) + time(rows - whole, rest) >= time(rows, tile(rows)) {
+        return vec![(0..rows, tile(rows))];
+    }
+    vec![(0..whole, largest), (whole..rows, rest)]
+}
+
 /// The rows of the tile that computes `rows` rows in the least time.
 fn tile(rows: usize) -> usize {
-    let time = |&(tile, speed): &(usize, f64)| (rows.div_ceil(tile) * tile) as f64 / speed;
-    let best = TILES.iter().min_by(|a, b| time(a).total_cmp(&time(b)));
+    let best = TILES.iter().min_by(|a, b| time(rows, a).total_cmp(&time(rows, b)));
     best.map_or(TILES[0].0, |&(tile, _)| tile)
+}
+
+/// A dispatch of a kernel that groups pixels by these rows and columns: constants, since kernels divide by them.
+fn grouped(shader: Shader, scale: [usize; 2]) -> Dispatch {
+    Dispatch::new(shader).constant("SCALE_Y", scale[0] as u32).constant("SCALE_X", scale[1] as u32)
 }
 
 /// Dispatches and the elements of their workspaces.
@@ -171,10 +192,11 @@ impl<'a> Steps<'a> {
         image: Packed,
         images: usize,
         operand: Operand,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
     ) {
         let texels = images * self.g.groups * image.plane();
         self.reserve(to, texels * 4);
+        let (bound, start) = aligned(range.clone());
         let params = ImageParams {
             images: images as u32,
             groups: self.g.groups as u32,
@@ -184,17 +206,16 @@ impl<'a> Steps<'a> {
             packed_height: image.packed[0] as u32,
             packed_width: image.packed[1] as u32,
             quads: image.quads() as u32,
-            scale_y: image.scale[0] as u32,
-            scale_x: image.scale[1] as u32,
             top: image.origin[0] as i32,
             left: image.origin[1] as i32,
-            start: aligned(range.clone()).1 as u32,
+            start: start as u32,
+            last: bound.len().div_ceil(4) as u32 - 1,
         };
-        let dispatch = Dispatch::new(shader!("conv/pack_image.wgsl"));
+        let dispatch = grouped(shader!("conv/pack_image.wgsl"), image.scale);
         let dispatch = bind(dispatch, "image", operand, range)
             .bind_range("packed", Operand::Workspace(to), 0..texels * 4)
             .params(&params)
-            .threads(texels);
+            .groups(images * self.g.groups * image.quads() * image.packed[0].div_ceil(PACKED_ROWS));
         self.dispatches.push(dispatch);
     }
 
@@ -215,20 +236,18 @@ impl<'a> Steps<'a> {
             taps_height: windows.taps[0] as u32,
             taps_width: windows.taps[1] as u32,
             quads: windows.image.quads() as u32,
-            scale_y: scale[0] as u32,
-            scale_x: scale[1] as u32,
             group_outputs: g.group_outputs as u32,
             group_inputs: g.group_inputs as u32,
             kernel_height: g.kernel[0] as u32,
             kernel_width: g.kernel[1] as u32,
             start: 0,
         };
-        let dispatch = Dispatch::new(shader!("conv/pack_weight.wgsl"))
+        let dispatch = grouped(shader!("conv/pack_weight.wgsl"), scale)
             .constant("BACKWARD", is_backward)
             .bind("weight", Operand::Input(1))
             .bind_range("packed", Operand::Workspace(FACTOR), 0..texels * 4)
             .params(&params)
-            .threads(texels);
+            .groups(g.groups * rows);
         self.dispatches.push(dispatch);
     }
 
@@ -243,6 +262,8 @@ impl<'a> Steps<'a> {
             images: images as u32,
             groups: g.groups as u32,
             rows: rows as u32,
+            first_row: 0,
+            end_row: rows as u32,
             pixel_rows: pixels[0] as u32,
             pixel_columns: pixels[1] as u32,
             packed_height: image.packed[0] as u32,
@@ -256,8 +277,6 @@ impl<'a> Steps<'a> {
             run_columns: if is_dense { 1 } else { windows.taps[1] as u32 },
             step_y: step_y as u32,
             step_x: step_x as u32,
-            scale_y: result.scale[0] as u32,
-            scale_x: result.scale[1] as u32,
             channels: result.channels as u32,
             height: result.size[0] as u32,
             width: result.size[1] as u32,
@@ -268,23 +287,25 @@ impl<'a> Steps<'a> {
             result_start: aligned(result.range.clone()).1 as u32,
             result_image: (g.groups * result.channels * result.size[0] * result.size[1]) as u32,
         };
-        let tile = tile(rows);
-        let tiles = rows.div_ceil(tile) * (images * pixels[0] * pixels[1]).div_ceil(32);
         let image_elements = images * g.groups * image.plane() * 4;
         let weight_elements = g.groups * rows * windows.texels() * 4;
-        let dispatch = Dispatch::new(shader!("conv/texels.wgsl"))
-            .constant("TILE_M", tile as u32)
-            .constant("SHIFT", COLUMNS.ilog2())
-            .constant("BIAS", epilogue.bias)
-            .constant("RELU", epilogue.relu)
-            .bind_texels("weight", Operand::Workspace(FACTOR), 0..weight_elements, COLUMNS)
-            .bind_texels("image", Operand::Workspace(IMAGE), 0..image_elements, COLUMNS);
-        let all = 0..g.outputs() * g.depth();
-        let dispatch = bind_bias(dispatch, epilogue.bias, Operand::Input(1), all);
-        let dispatch = bind(dispatch, "result", Operand::Output(0), result.range)
-            .params(&params)
-            .groups(tiles * g.groups);
-        self.dispatches.push(dispatch);
+        for (rows, tile) in bands(rows) {
+            let tiles = rows.len().div_ceil(tile) * (images * pixels[0] * pixels[1]).div_ceil(32);
+            let [first_row, end_row] = [rows.start, rows.end].map(|row| row as u32);
+            let dispatch = grouped(shader!("conv/texels.wgsl"), result.scale)
+                .constant("TILE_M", tile as u32)
+                .constant("SHIFT", COLUMNS.ilog2())
+                .constant("BIAS", epilogue.bias)
+                .constant("RELU", epilogue.relu)
+                .bind_texels("weight", Operand::Workspace(FACTOR), 0..weight_elements, COLUMNS)
+                .bind_texels("image", Operand::Workspace(IMAGE), 0..image_elements, COLUMNS);
+            let all = 0..g.outputs() * g.depth();
+            let dispatch = bind_bias(dispatch, epilogue.bias, Operand::Input(1), all);
+            let dispatch = bind(dispatch, "result", Operand::Output(0), result.range.clone())
+                .params(&ProductParams { first_row, end_row, ..params })
+                .groups(tiles * g.groups);
+            self.dispatches.push(dispatch);
+        }
     }
 }
 
@@ -306,7 +327,7 @@ struct Result {
     scale: [usize; 2],
     first: [usize; 2],
     origin: [usize; 2],
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
 }
 
 /// The images of a dispatch, as many as fit; none where one does not.
@@ -454,8 +475,6 @@ pub(super) fn grad_weight(g: &Geometry, adapter: &Adapter) -> Option<Variant> {
             taps_width: windows.taps[1] as u32,
             step_y: step_y as u32,
             step_x: step_x as u32,
-            scale_y: image.scale[0] as u32,
-            scale_x: image.scale[1] as u32,
             group_outputs: g.group_outputs as u32,
             group_inputs: g.group_inputs as u32,
             kernel_height: g.kernel[0] as u32,
@@ -464,7 +483,7 @@ pub(super) fn grad_weight(g: &Geometry, adapter: &Adapter) -> Option<Variant> {
         };
         let of = |plane: usize| 0..images * g.groups * plane * 4;
         let sums = if is_direct { Operand::Output(0) } else { Operand::Workspace(SUMS) };
-        let dispatch = Dispatch::new(shader!("conv/texels_grad_weight.wgsl"))
+        let dispatch = grouped(shader!("conv/texels_grad_weight.wgsl"), image.scale)
             .constant("TILE_M", tile as u32)
             .constant("SHIFT", COLUMNS.ilog2())
             .bind_texels("grad_output", Operand::Workspace(FACTOR), of(grads.plane()), COLUMNS)
