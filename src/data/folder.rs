@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use fast_image_resize::Resizer;
-
 use super::split::{Subset, stratified};
 use super::{
     Augment, Dataset, Normalise, OpenOptions, Picture, Skipped, Source, check_load, decode,
@@ -189,7 +187,7 @@ impl Dataset for Folder {
         }
         let Some(picture) = self.decoded(index, vec![])? else { return Ok(None) };
         let middle = picture.middle(self.size, self.size);
-        let scaled = picture.resized(middle, self.size, self.size, &mut Resizer::new())?;
+        let scaled = picture.resized(middle, self.size, self.size)?;
         scaled.write_planes(pixels);
         if let Some(held) = held {
             // Another thread may have been faster, with the same bytes.

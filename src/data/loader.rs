@@ -240,8 +240,12 @@ impl Shared {
     /// Makes the batch of these indices, those left out that cannot be read.
     fn make(&self, indices: &[u32], epoch: u32, scratch: &Mutex<Vec<Scratch>>) -> Result<Batch> {
         let spare = lock(&self.spare).pop();
-        let (images, labels) = spare.unwrap_or_default();
+        let (mut images, labels) = spare.unwrap_or_default();
         let len = indices.len();
+        if images.capacity() == 0 {
+            // Zeros from the system, which the threads touch first.
+            images = vec![0.0; len * self.size];
+        }
         let mut batch = Batch { images, labels, len, spare: Arc::clone(&self.spare) };
         batch.images.resize(len * self.size, 0.0);
         batch.labels.resize(len, 0);

@@ -26,6 +26,7 @@ mod normalise;
 #[cfg(feature = "images")]
 mod photos;
 mod picture;
+mod scale;
 pub mod speed;
 pub mod split;
 pub mod transform;

@@ -1,9 +1,6 @@
 //! A picture of any size, and the antialiased way to another size.
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::{U8, U8x3};
-use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
-
+use super::scale::{Output, Scaler};
 use crate::error::{Error, Result};
 
 /// A picture as bytes in the order row, column, channel.
@@ -141,7 +138,7 @@ impl Picture {
     ///
     /// Errors where an extent is 0 or above 65,535.
     pub fn scaled(&self, height: usize, width: usize) -> Result<Picture> {
-        self.resized(self.whole(), height, width, &mut Resizer::new())
+        self.resized(self.whole(), height, width)
     }
 
     /// The whole picture as a region.
@@ -164,70 +161,36 @@ impl Picture {
     }
 
     /// A part of the picture at another size. Each new pixel is the mean of the old ones under a
-    /// triangle as wide as two new pixels (at least two old ones), so that nothing aliases; sums are
-    /// integers, the same on every processor.
+    /// triangle as wide as two new pixels (at least two old ones), so that nothing aliases; the bytes
+    /// are the same on every processor.
     ///
     /// Errors where the region is empty or leaves the picture, or an extent is 0 or above 65,535.
-    pub fn resized(
-        &self,
-        region: Region,
-        height: usize,
-        width: usize,
-        resizer: &mut Resizer,
-    ) -> Result<Picture> {
-        self.resized_into(vec![], region, height, width, resizer)
-    }
-
-    /// [`Picture::resized`], the bytes in the memory of `bytes`, whose content does not matter.
-    pub(super) fn resized_into(
-        &self,
-        mut bytes: Vec<u8>,
-        region: Region,
-        height: usize,
-        width: usize,
-        resizer: &mut Resizer,
-    ) -> Result<Picture> {
+    pub fn resized(&self, region: Region, height: usize, width: usize) -> Result<Picture> {
         if height == self.height && width == self.width && region == self.whole() {
-            bytes.clear();
-            bytes.extend_from_slice(&self.bytes);
-            return Ok(Picture { bytes, ..*self });
+            return Ok(self.clone());
         }
-        let refused = |problem: String| {
-            Error::Usage(format!("{:?} to {height}x{width}: {problem}", self.shape()))
-        };
-        if height == 0 || width == 0 {
-            return Err(refused("a size may not be 0".into()));
-        }
-        let [Ok(to_height), Ok(to_width)] = [height, width].map(u16::try_from) else {
-            return Err(refused("a size must be less than 65,536".into()));
-        };
-        let size = (to_width.into(), to_height.into());
-        bytes.resize(self.channels * height * width, 0);
-        match self.channels {
-            3 => self.resample::<U8x3>(region, size, resizer, &mut bytes),
-            _ => self.resample::<U8>(region, size, resizer, &mut bytes),
-        }
-        .map_err(refused)?;
+        self.check_scaling(region, height, width)?;
+        let mut bytes = vec![0; self.channels * height * width];
+        let output = Output::Bytes(&mut bytes);
+        Scaler::default().scale(self, region, [height, width], false, output);
         Picture::new([self.channels, height, width], bytes)
     }
 
-    /// Writes a region at another size, `(width, height)`, to `bytes`.
-    fn resample<P: PixelTrait>(
-        &self,
-        region: Region,
-        (width, height): (u32, u32),
-        resizer: &mut Resizer,
-        bytes: &mut [u8],
-    ) -> std::result::Result<(), String> {
-        let (from_width, from_height) = (self.width as u32, self.height as u32);
-        let from = TypedImageRef::<P>::from_buffer(from_width, from_height, &self.bytes)
-            .map_err(|e| e.to_string())?;
-        let mut to =
-            TypedImage::<P>::from_buffer(width, height, bytes).map_err(|e| e.to_string())?;
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-            .use_alpha(false)
-            .crop(region.left, region.top, region.width, region.height);
-        resizer.resize_typed(&from, &mut to, &options).map_err(|e| e.to_string())
+    /// Errors where [`Picture::resized`] does.
+    pub(super) fn check_scaling(&self, region: Region, height: usize, width: usize) -> Result<()> {
+        let Region { left, top, width: across, height: down } = region;
+        // A little too much comes of rounding.
+        let fits = |first: f64, extent: f64, of: usize| {
+            first >= 0.0 && extent > 0.0 && first + extent < of as f64 + 1e-6
+        };
+        let problem = match [height, width].map(u16::try_from) {
+            _ if height == 0 || width == 0 => "a size may not be 0",
+            [Ok(_), Ok(_)] if fits(left, across, self.width) && fits(top, down, self.height) => {
+                return Ok(());
+            }
+            [Ok(_), Ok(_)] => "the part that is taken is empty or leaves the picture",
+            _ => "a size must be less than 65,536",
+        };
+        Err(Error::Usage(format!("{:?} to {height}x{width}: {problem}", self.shape())))
     }
 }

@@ -16,8 +16,7 @@
 
 use std::sync::Arc;
 
-use fast_image_resize::Resizer;
-
+use super::scale::Scaler;
 use super::{Augment, Dataset, Normalise, Picture};
 use crate::error::{Error, Result};
 use crate::philox::Stream;
@@ -63,12 +62,12 @@ impl DrawKey {
 /// Buffers of one thread.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// Of a picture as it is decoded, and of the part that is shown.
-    decoded: Vec<u8>,
+    /// The picture as it was decoded, where the image is a part of one; else the image.
+    picture: Option<Picture>,
     bytes: Vec<u8>,
     values: Vec<f32>,
     spare: Vec<f32>,
-    resizer: Resizer,
+    scaler: Scaler,
 }
 
 impl From<Augment> for Transforms {
@@ -174,7 +173,7 @@ impl Transforms {
         let mut scratch = Scratch::default();
         let [height, width] = size;
         let middle = picture.middle(height, width);
-        let scaled = picture.resized(middle, height, width, &mut scratch.resizer)?;
+        let scaled = picture.resized(middle, height, width)?;
         let single = Single { picture: picture.clone(), scaled };
         let key = DrawKey { seed: 0, epoch: 0 };
         still.run(still.list.len(), &single, 0, key, &mut scratch)?;
@@ -203,7 +202,7 @@ impl Transforms {
         let Some(shown) = self.show(upto, dataset, index, key, scratch)? else { return Ok(None) };
         let label = shown.label;
         if shown.done == self.list.len() && shown.shape.iter().product::<usize>() == output.len() {
-            shown.write(&scratch.bytes, &normalise.lines(), output);
+            shown.write(scratch, &normalise.lines(), output);
             return Ok(Some(label));
         }
         let shape = self.change(upto, &shown, dataset, index, key, scratch)?;
@@ -264,8 +263,10 @@ impl Transforms {
         scratch: &mut Scratch,
     ) -> Result<[usize; 3]> {
         let mut shape = shown.shape;
-        scratch.values.resize(shape.iter().product(), 0.0);
-        shown.write(&scratch.bytes, &vec![(1.0, 0.0); shape[0]], &mut scratch.values);
+        let mut values = std::mem::take(&mut scratch.values);
+        values.resize(shape.iter().product(), 0.0);
+        shown.write(scratch, &vec![(1.0, 0.0); shape[0]], &mut values);
+        scratch.values = values;
         for (place, transform) in self.list[..upto].iter().enumerate().skip(shown.done) {
             let mut random = key.stream(index, place);
             let to = transform.output_shape(shape)?;

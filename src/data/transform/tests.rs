@@ -247,18 +247,18 @@ fn resizing_does_not_alias() {
     // interpolating between two would keep stripes.
     let bytes = (0..64 * 64).map(|i| if i % 2 == 0 { 0 } else { 255 }).collect();
     let picture = Picture::new([1, 64, 64], bytes).unwrap();
-    let small = picture.resized(picture.whole(), 16, 16, &mut Resizer::new()).unwrap();
+    let small = picture.resized(picture.whole(), 16, 16).unwrap();
     for row in small.bytes().chunks(16) {
         assert!(row[1..15].iter().all(|v| (120..=135).contains(v)), "{row:?}");
     }
     let part = Region { left: 8.0, top: 0.0, width: 16.0, height: 16.0 };
-    let same = picture.resized(part, 16, 16, &mut Resizer::new()).unwrap();
+    let same = picture.resized(part, 16, 16).unwrap();
     assert!(same.bytes().chunks(16).all(|row| row == &picture.bytes()[8..24]));
     for (height, width) in [(0, 4), (4, 0)] {
-        assert!(picture.resized(part, height, width, &mut Resizer::new()).is_err());
+        assert!(picture.resized(part, height, width).is_err());
     }
     let outside = Region { left: 60.0, ..part };
-    assert!(picture.resized(outside, 4, 4, &mut Resizer::new()).is_err());
+    assert!(picture.resized(outside, 4, 4).is_err());
     assert!(Picture::new([3, 2, 2], vec![0; 11]).is_err());
 }
 

@@ -2,6 +2,7 @@
 //! leaves out are never scaled.
 
 use super::{Scratch, Transform, geometry};
+use crate::data::scale::Output;
 use crate::data::{Dataset, Picture, Region};
 use crate::error::Result;
 use crate::philox::Stream;
@@ -70,35 +71,16 @@ impl View {
         };
         View { region, height, width, ..self }
     }
-
-    /// Scales what the view shows of `picture` into the bytes of `scratch`, and returns its shape.
-    ///
-    /// Errors where the view is larger than a picture may be.
-    fn scale(&self, picture: &Picture, scratch: &mut Scratch) -> Result<[usize; 3]> {
-        let (View { height, width, .. }, region) = (self, self.region.within(picture));
-        let bytes = std::mem::take(&mut scratch.bytes);
-        let scaled = picture.resized_into(bytes, region, *height, *width, &mut scratch.resizer)?;
-        let shape = scaled.shape();
-        scratch.bytes = scaled.into_bytes();
-        Ok(shape)
-    }
 }
 
-/// An image in the bytes of a [`Scratch`], after the first of its transforms.
+/// An image in a [`Scratch`], after the first of its transforms.
 pub(super) struct Shown {
     pub label: u32,
     pub shape: [usize; 3],
     /// Transforms that are done.
     pub done: usize,
-    order: Order,
-}
-
-/// How its bytes lie.
-enum Order {
-    /// Channel, row, column.
-    Planes,
-    /// Row, column, channel; and whether the columns run from right to left.
-    Pixels { is_mirrored: bool },
+    /// Of the picture, where there is one.
+    view: Option<View>,
 }
 
 impl Shown {
@@ -117,57 +99,37 @@ impl Shown {
             let shape = dataset.shape();
             scratch.bytes.resize(shape.iter().product(), 0);
             let label = dataset.try_load(index, &mut scratch.bytes)?;
-            return Ok(label.map(|label| Shown { label, shape, done: 0, order: Order::Planes }));
+            return Ok(label.map(|label| Shown { label, shape, done: 0, view: None }));
         };
-        let memory = std::mem::take(&mut scratch.decoded);
+        let memory = scratch.picture.take().map(Picture::into_bytes).unwrap_or_default();
         let Some((picture, label)) = dataset.picture(index, memory)? else { return Ok(None) };
         let (mut view, mut done) = (View::of(&picture, first, &mut stream(0)), 1);
         for next in list[1..].iter().take_while(|next| View::takes(next)) {
             view = view.after(next, &mut stream(done))?;
             done += 1;
         }
-        let shape = view.scale(&picture, scratch)?;
-        scratch.decoded = picture.into_bytes();
-        let order = Order::Pixels { is_mirrored: view.is_mirrored };
-        Ok(Some(Shown { label, shape, done, order }))
+        view.region = view.region.within(&picture);
+        picture.check_scaling(view.region, view.height, view.width)?;
+        let shape = [picture.shape()[0], view.height, view.width];
+        scratch.picture = Some(picture);
+        Ok(Some(Shown { label, shape, done, view: Some(view) }))
     }
 
-    /// Writes the image, which lies in `bytes`, to `values` in planes; `lines` are the factor and the
+    /// Writes the image, which lies in `scratch`, to `values` in planes; `lines` are the factor and the
     /// addend of each channel.
-    pub fn write(&self, bytes: &[u8], lines: &[(f32, f32)], values: &mut [f32]) {
-        let [channels, height, width] = self.shape;
-        let (plane, width) = ((height * width).max(1), width.max(1));
-        let is_mirrored = matches!(self.order, Order::Pixels { is_mirrored: true });
-        match (&self.order, channels, lines) {
-            (Order::Pixels { .. }, 3, &[red, green, blue]) => {
-                let (reds, rest) = values.split_at_mut(plane);
-                let (greens, blues) = rest.split_at_mut(plane);
-                let rows = reds.chunks_mut(width).zip(greens.chunks_mut(width));
-                let rows = rows.zip(blues.chunks_mut(width)).zip(bytes.chunks(3 * width));
-                for (((reds, greens), blues), pixels) in rows {
-                    let row = reds.iter_mut().zip(&mut *greens).zip(&mut *blues);
-                    for (((r, g), b), pixel) in row.zip(pixels.chunks_exact(3)) {
-                        *r = f32::from(pixel[0]) * red.0 + red.1;
-                        *g = f32::from(pixel[1]) * green.0 + green.1;
-                        *b = f32::from(pixel[2]) * blue.0 + blue.1;
-                    }
-                    if is_mirrored {
-                        // Now, while the row is near the processor.
-                        [reds, greens, blues].into_iter().for_each(<[f32]>::reverse);
-                    }
-                }
-            }
-            // One channel lies in both orders alike.
-            _ => {
-                let planes = bytes.chunks(plane).zip(values.chunks_mut(plane));
-                for ((from, to), &(factor, addend)) in planes.zip(lines) {
-                    let pairs = to.iter_mut().zip(from);
-                    pairs.for_each(|(to, &from)| *to = f32::from(from) * factor + addend);
-                }
-                if is_mirrored {
-                    geometry::mirror(values, self.shape);
-                }
-            }
+    pub fn write(&self, scratch: &mut Scratch, lines: &[(f32, f32)], values: &mut [f32]) {
+        let Scratch { picture, bytes, scaler, .. } = scratch;
+        if let (Some(view), Some(picture)) = (&self.view, picture) {
+            let output = Output::Planes(values, lines);
+            let size = [view.height, view.width];
+            return scaler.scale(picture, view.region, size, view.is_mirrored, output);
+        }
+        let [_, height, width] = self.shape;
+        let plane = (height * width).max(1);
+        let planes = bytes.chunks(plane).zip(values.chunks_mut(plane));
+        for ((from, to), &(factor, addend)) in planes.zip(lines) {
+            let pairs = to.iter_mut().zip(from);
+            pairs.for_each(|(to, &from)| *to = f32::from(from) * factor + addend);
         }
     }
 }
