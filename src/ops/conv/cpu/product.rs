@@ -47,17 +47,37 @@ impl WithSimd for Pack<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Pack { weight, step, taps, packed } = self;
-        let rows = packed.len() / taps.len().max(1);
-        let (mut row, mut rest) = (0, packed);
+        let rows = self.packed.len() / self.taps.len().max(1);
+        let mut rest = &mut *self.packed;
+        let mut row = 0;
         while row < rows {
             let height = height::<S>(rows - row);
-            let (strip, after) = rest.split_at_mut(height * taps.len());
-            for (values, tap) in strip.chunks_exact_mut(height).zip(taps) {
-                let column = weight[row * step + tap.weight as usize..].iter().step_by(step);
-                values.iter_mut().zip(column).for_each(|(value, &w)| *value = w);
+            let (strip, after) = rest.split_at_mut(height * self.taps.len());
+            let weight = self.weight.get(row * self.step..).unwrap_or_default();
+            match height {
+                8 => interleave::<8>(weight, self.step, self.taps, strip),
+                6 => interleave::<6>(weight, self.step, self.taps, strip),
+                4 => interleave::<4>(weight, self.step, self.taps, strip),
+                2 => interleave::<2>(weight, self.step, self.taps, strip),
+                _ => interleave::<1>(weight, self.step, self.taps, strip),
             }
             (row, rest) = (row + height, after);
+        }
+    }
+}
+
+/// `HEIGHT` rows, a tap after the other. Some taps at a time go through all rows, so that what is written
+/// stays in the first-level cache.
+#[inline(always)]
+fn interleave<const HEIGHT: usize>(weight: &[f32], step: usize, taps: &[Tap], strip: &mut [f32]) {
+    const TAPS: usize = 128;
+    let (strip, _) = strip.as_chunks_mut::<HEIGHT>();
+    for (strip, taps) in strip.chunks_mut(TAPS).zip(taps.chunks(TAPS)) {
+        for m in 0..HEIGHT {
+            let row = weight.get(m * step..).unwrap_or_default();
+            for (values, tap) in strip.iter_mut().zip(taps) {
+                values[m] = row[tap.weight as usize];
+            }
         }
     }
 }
