@@ -3,7 +3,7 @@
 // A window has WINDOW taps along an axis, DILATION apart; windows start STRIDE apart, the first at the
 // start of the padding, and are cut to the input. ADAPTIVE: the axis is divided into as many windows as
 // the output is long, which may overlap by one position: window o covers floor(o size / outputs) to
-// ceil((o + 1) size / outputs), as in PyTorch. The numbers are constants, because divisions by unknown
+// ceil((o + 1) size / outputs), as in PyTorch. All extents are constants, because divisions by unknown
 // ones would take longest here.
 
 const ADAPTIVE: bool = false;
@@ -13,17 +13,18 @@ const STRIDE_HEIGHT: u32 = 2u;
 const STRIDE_WIDTH: u32 = 2u;
 const DILATION_HEIGHT: u32 = 1u;
 const DILATION_WIDTH: u32 = 1u;
+const INPUT_HEIGHT: u32 = 55u;
+const INPUT_WIDTH: u32 = 55u;
+const OUTPUT_HEIGHT: u32 = 27u;
+const OUTPUT_WIDTH: u32 = 27u;
+// The padding.
+const TOP: u32 = 0u;
+const LEFT: u32 = 0u;
+const BOTTOM: u32 = 0u;
+const RIGHT: u32 = 0u;
 
 struct Params {
     items: u32,
-    height: u32,
-    width: u32,
-    output_height: u32,
-    output_width: u32,
-    top: u32,
-    left: u32,
-    bottom: u32,
-    right: u32,
 }
 
 // The first tap of window `o` inside the input, and one past the last. Never empty.
@@ -42,13 +43,13 @@ fn span(
 
 fn rows_of(o: u32) -> vec2<u32> {
     return span(
-        o, WINDOW_HEIGHT, STRIDE_HEIGHT, DILATION_HEIGHT, params.top, params.height, params.output_height,
+        o, WINDOW_HEIGHT, STRIDE_HEIGHT, DILATION_HEIGHT, TOP, INPUT_HEIGHT, OUTPUT_HEIGHT,
     );
 }
 
 fn columns_of(o: u32) -> vec2<u32> {
     return span(
-        o, WINDOW_WIDTH, STRIDE_WIDTH, DILATION_WIDTH, params.left, params.width, params.output_width,
+        o, WINDOW_WIDTH, STRIDE_WIDTH, DILATION_WIDTH, LEFT, INPUT_WIDTH, OUTPUT_WIDTH,
     );
 }
 
@@ -70,21 +71,21 @@ fn covering(
 
 fn windows_over_row(y: u32) -> vec2<u32> {
     return covering(
-        y, WINDOW_HEIGHT, STRIDE_HEIGHT, DILATION_HEIGHT, params.top, params.height, params.output_height,
+        y, WINDOW_HEIGHT, STRIDE_HEIGHT, DILATION_HEIGHT, TOP, INPUT_HEIGHT, OUTPUT_HEIGHT,
     );
 }
 
 fn windows_over_column(x: u32) -> vec2<u32> {
     return covering(
-        x, WINDOW_WIDTH, STRIDE_WIDTH, DILATION_WIDTH, params.left, params.width, params.output_width,
+        x, WINDOW_WIDTH, STRIDE_WIDTH, DILATION_WIDTH, LEFT, INPUT_WIDTH, OUTPUT_WIDTH,
     );
 }
 
 // The positions of window `o` in the input and in the padding: windows may reach beyond both.
 fn padded_rows(o: u32) -> u32 {
-    return min(WINDOW_HEIGHT, params.top + params.height + params.bottom - o * STRIDE_HEIGHT);
+    return min(WINDOW_HEIGHT, TOP + INPUT_HEIGHT + BOTTOM - o * STRIDE_HEIGHT);
 }
 
 fn padded_columns(o: u32) -> u32 {
-    return min(WINDOW_WIDTH, params.left + params.width + params.right - o * STRIDE_WIDTH);
+    return min(WINDOW_WIDTH, LEFT + INPUT_WIDTH + RIGHT - o * STRIDE_WIDTH);
 }

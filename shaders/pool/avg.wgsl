@@ -25,18 +25,18 @@ fn main(
     if i >= params.items {
         return;
     }
-    let output_row = i / params.output_width;
-    let plane = output_row / params.output_height;
-    let window_row = output_row - plane * params.output_height;
-    let window_column = i - output_row * params.output_width;
+    let output_row = i / OUTPUT_WIDTH;
+    let plane = output_row / OUTPUT_HEIGHT;
+    let window_row = output_row - plane * OUTPUT_HEIGHT;
+    let window_column = i - output_row * OUTPUT_WIDTH;
     let rows = rows_of(window_row);
     let columns = columns_of(window_column);
 
-    let base = plane * params.height * params.width;
+    let base = plane * INPUT_HEIGHT * INPUT_WIDTH;
     var sum = 0.0;
     for (var r = rows.x; r < rows.y; r++) {
         for (var c = columns.x; c < columns.y; c++) {
-            sum += input[base + r * params.width + c];
+            sum += input[base + r * INPUT_WIDTH + c];
         }
     }
     output[i] = sum / divisor(window_row, window_column);

@@ -26,16 +26,16 @@ fn main(
     if i >= params.items {
         return;
     }
-    let row = i / params.width;
-    let plane = row / params.height;
-    let rows = windows_over_row(row - plane * params.height);
-    let columns = windows_over_column(i - row * params.width);
+    let row = i / INPUT_WIDTH;
+    let plane = row / INPUT_HEIGHT;
+    let rows = windows_over_row(row - plane * INPUT_HEIGHT);
+    let columns = windows_over_column(i - row * INPUT_WIDTH);
 
-    let base = plane * params.output_height * params.output_width;
+    let base = plane * OUTPUT_HEIGHT * OUTPUT_WIDTH;
     var sum = 0.0;
     for (var r = rows.x; r < rows.y; r++) {
         for (var c = columns.x; c < columns.y; c++) {
-            sum += grad_output[base + r * params.output_width + c] / divisor(r, c);
+            sum += grad_output[base + r * OUTPUT_WIDTH + c] / divisor(r, c);
         }
     }
     grad_input[i] = sum;

@@ -27,7 +27,7 @@ fn main(
     if plane >= params.items {
         return;
     }
-    let size = params.height * params.width;
+    let size = INPUT_HEIGHT * INPUT_WIDTH;
     var sum = 0.0;
     for (var i = thread; i < size; i += WIDTH) {
         sum += input[plane * size + i];

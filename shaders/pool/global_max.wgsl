@@ -41,7 +41,7 @@ fn main(
     if plane >= params.items {
         return;
     }
-    let size = params.height * params.width;
+    let size = INPUT_HEIGHT * INPUT_WIDTH;
     // Threads past the end of a small plane look at its last element again.
     var index = min(thread, size - 1u);
     best[thread] = input[plane * size + index];

@@ -29,18 +29,26 @@ fn main(
     if i >= params.items {
         return;
     }
-    let row = i / params.output_width;
-    let plane = row / params.output_height;
-    let rows = rows_of(row - plane * params.output_height);
-    let columns = columns_of(i - row * params.output_width);
+    let row = i / OUTPUT_WIDTH;
+    let plane = row / OUTPUT_HEIGHT;
+    let rows = rows_of(row - plane * OUTPUT_HEIGHT);
+    let columns = columns_of(i - row * OUTPUT_WIDTH);
 
-    let base = plane * params.height * params.width;
-    var index = rows.x * params.width + columns.x;
+    let base = plane * INPUT_HEIGHT * INPUT_WIDTH;
+    var index = rows.x * INPUT_WIDTH + columns.x;
     var best = input[base + index];
     var is_number = !is_nan(best);
-    for (var r = rows.x; r < rows.y; r += DILATION_HEIGHT) {
-        for (var c = columns.x; c < columns.y; c += DILATION_WIDTH) {
-            let at = r * params.width + c;
+    // How often is known: drivers unroll that.
+    let height = select(WINDOW_HEIGHT, rows.y - rows.x, ADAPTIVE);
+    let width = select(WINDOW_WIDTH, columns.y - columns.x, ADAPTIVE);
+    for (var u = 0u; u < height; u++) {
+        for (var v = 0u; v < width; v++) {
+            let r = rows.x + u * DILATION_HEIGHT;
+            let c = columns.x + v * DILATION_WIDTH;
+            if r >= rows.y || c >= columns.y {
+                continue;
+            }
+            let at = r * INPUT_WIDTH + c;
             let value = input[base + at];
             let is_value_nan = is_nan(value);
             if is_value_nan || (is_number && value > best) {

@@ -11,6 +11,9 @@
 // import lib/windows.wgsl
 
 const WIDTH: u32 = 64u;
+// The most windows that reach over one position.
+const MOST_HEIGHT = (WINDOW_HEIGHT - 1u) * DILATION_HEIGHT / STRIDE_HEIGHT + 1u;
+const MOST_WIDTH = (WINDOW_WIDTH - 1u) * DILATION_WIDTH / STRIDE_WIDTH + 1u;
 
 @group(0) @binding(0) var<storage, read> indices: array<u32>;
 @group(0) @binding(1) var<storage, read> grad_output: array<f32>;
@@ -26,19 +29,27 @@ fn main(
     if i >= params.items {
         return;
     }
-    let row = i / params.width;
-    let plane = row / params.height;
-    let y = row - plane * params.height;
-    let x = i - row * params.width;
+    let row = i / INPUT_WIDTH;
+    let plane = row / INPUT_HEIGHT;
+    let y = row - plane * INPUT_HEIGHT;
+    let x = i - row * INPUT_WIDTH;
     let rows = windows_over_row(y);
     let columns = windows_over_column(x);
 
-    let base = plane * params.output_height * params.output_width;
-    let here = y * params.width + x;
+    let base = plane * OUTPUT_HEIGHT * OUTPUT_WIDTH;
+    let here = y * INPUT_WIDTH + x;
     var sum = 0.0;
-    for (var r = rows.x; r < rows.y; r++) {
-        for (var c = columns.x; c < columns.y; c++) {
-            let o = base + r * params.output_width + c;
+    // How often is known: drivers unroll that.
+    let height = select(MOST_HEIGHT, rows.y - rows.x, ADAPTIVE);
+    let width = select(MOST_WIDTH, columns.y - columns.x, ADAPTIVE);
+    for (var u = 0u; u < height; u++) {
+        for (var v = 0u; v < width; v++) {
+            let r = rows.x + u;
+            let c = columns.x + v;
+            if r >= rows.y || c >= columns.y {
+                continue;
+            }
+            let o = base + r * OUTPUT_WIDTH + c;
             if indices[o] == here {
                 sum += grad_output[o];
             }

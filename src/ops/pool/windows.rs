@@ -225,14 +225,6 @@ impl Geometry {
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
     items: u32,
-    height: u32,
-    width: u32,
-    output_height: u32,
-    output_width: u32,
-    top: u32,
-    left: u32,
-    bottom: u32,
-    right: u32,
 }
 
 impl Geometry {
@@ -248,16 +240,14 @@ impl Geometry {
             .constant("DILATION_HEIGHT", word(self.dilation[0]))
             .constant("DILATION_WIDTH", word(self.dilation[1]))
             .constant("ADAPTIVE", self.adaptive)
-            .params(&Params {
-                items: word(items),
-                height: word(self.input[0]),
-                width: word(self.input[1]),
-                output_height: word(self.output[0]),
-                output_width: word(self.output[1]),
-                top: word(self.before[0]),
-                left: word(self.before[1]),
-                bottom: word(self.after[0]),
-                right: word(self.after[1]),
-            })
+            .constant("INPUT_HEIGHT", word(self.input[0]))
+            .constant("INPUT_WIDTH", word(self.input[1]))
+            .constant("OUTPUT_HEIGHT", word(self.output[0]))
+            .constant("OUTPUT_WIDTH", word(self.output[1]))
+            .constant("TOP", word(self.before[0]))
+            .constant("LEFT", word(self.before[1]))
+            .constant("BOTTOM", word(self.after[0]))
+            .constant("RIGHT", word(self.after[1]))
+            .params(&Params { items: word(items) })
     }
 }
