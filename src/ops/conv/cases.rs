@@ -125,7 +125,7 @@ fn samples() -> Vec<Sample> {
         ),
         sample("more outputs than a tile", [1, 5, 9, 9], 70, [3, 3], padded),
         sample("more channels than a tile", [1, 67, 5, 6], 9, [3, 3], padded),
-        sample("more pixels than a tile", [1, 2, 40, 27], 3, [3, 3], padded),
+        sample("more pixels than a tile", [2, 2, 40, 27], 3, [3, 3], padded),
         sample("batch larger than a tile", [37, 2, 3, 3], 3, [3, 3], padded),
     ]
 }

@@ -2,11 +2,14 @@
 //! mirrored kernel; for a stride of `s` it is one such convolution for each of the `s * s` phases of
 //! the input's pixels, with the taps that reach them.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
+use super::depthwise;
 use super::forward::rows_of;
-use super::product::{Product, ROWS, SLACK, Tap, pack};
-use super::{depthwise, share_out, slots};
+use super::product::{Product, strip_rows};
+use super::waves::Slot;
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
 
@@ -96,8 +99,9 @@ fn plane_len([rows, columns]: &[Axis; 2]) -> usize {
     (rows.extent() - 1) * columns.pitch() + columns.extent()
 }
 
-fn slot_len(g: &Geometry) -> usize {
-    g.group_outputs * plane_len(&axes(g)) + SLACK
+/// The output's gradient of one group of an image.
+fn slot(g: &Geometry) -> Slot {
+    Slot { channels: g.group_outputs, plane: plane_len(&axes(g)) }
 }
 
 /// Taps of all phases together.
@@ -109,7 +113,7 @@ pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
     if g.is_depthwise() {
         return 0;
     }
-    2 * tap_count(g) + g.inputs() * tap_count(g) + slots() * slot_len(g)
+    (2 + g.inputs()) * tap_count(g) + slot(g).scratch(g.batch * g.groups)
 }
 
 pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
@@ -117,53 +121,48 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
         return depthwise::grad_input(g, io);
     }
     let (grad, weight, bias) = (io.inputs[0], io.inputs[1], io.inputs.get(2).copied());
-    let output = &mut *io.outputs[0];
-    let (taps, scratch) = io.scratch.split_at_mut(2 * tap_count(g));
-    let taps: &mut [Tap] = bytemuck::cast_slice_mut(taps);
-    list_taps(g, taps);
+    let count = tap_count(g);
+    let (places, scratch) = io.scratch.split_at_mut(2 * count);
+    let places: &mut [u32] = bytemuck::cast_slice_mut(places);
+    let (weights, taps) = places.split_at_mut(count);
+    list_taps(g, weights, taps);
     let taps = &*taps;
+    let (turned, scratch) = scratch.split_at_mut(g.inputs() * count);
+    turn(g, weight, weights, turned);
+    let turned = &*turned;
     let axes = axes(g);
-    let group_weights = g.group_inputs * tap_count(g);
-    let (packed, scratch) = scratch.split_at_mut(g.groups * group_weights);
-    for (weight, packed) in weight.chunks(group_weights).zip(packed.chunks_mut(group_weights)) {
-        let mut rest = packed;
-        for (.., taps) in phases_with_taps(g, &axes, taps) {
-            let (here, after) = rest.split_at_mut(g.group_inputs * taps.len());
-            pack(weight, g.taps(), taps, here);
-            rest = after;
-        }
-    }
-    let packed = &*packed;
-    let items = g.batch * g.groups;
+    let lay_out = |item: usize, channel: usize, plane: &mut [f32]| {
+        let from = (item * g.group_outputs + channel) * g.output_pixels();
+        fill(&axes, &grad[from..][..g.output_pixels()], plane);
+    };
+    let compute = |item: usize, planes: &[f32], row: usize, output: &mut [f32]| {
+        let row = item % g.groups * g.group_inputs + row;
+        let (weight, bias) = (&turned[row * count..], bias.map(|bias| &bias[row..]));
+        Rows { g, axes, taps, weight, bias }.compute(planes, output);
+    };
     let item_len = g.group_inputs * g.input_pixels();
-    let channels = |item: usize| {
-        &grad[item * g.group_outputs * g.output_pixels()..][..g.group_outputs * g.output_pixels()]
-    };
-    let group = |item: usize| Group {
-        g,
-        axes,
-        taps,
-        weight: &packed[item % g.groups * group_weights..][..group_weights],
-        bias: bias.map(|b| &b[item % g.groups * g.group_inputs..][..g.group_inputs]),
-    };
-    let (slot_len, plane) = (slot_len(g), plane_len(&axes));
-    let whole = items - items % slots();
-    let (by_image, by_channel) = output.split_at_mut(whole * item_len);
-    let images = by_image.chunks_mut(item_len).enumerate();
-    share_out(scratch, slot_len, images, |slot, (item, output)| {
-        let image = channels(item).chunks(g.output_pixels());
-        image.zip(slot.chunks_mut(plane)).for_each(|(c, plane)| fill(&axes, c, plane));
-        group(item).inputs(slot, 0, output);
+    slot(g).run(scratch, io.outputs[0], item_len, g.input_pixels(), lay_out, compute);
+}
+
+/// The weights by input channel: each row the weights of all taps, in the order of the taps.
+fn turn(g: &Geometry, weight: &[f32], weights: &[u32], turned: &mut [f32]) {
+    /// So many taps of some rows at a time: their weights are neighbours.
+    const TAPS: usize = 128;
+    let (group_len, count) = (g.group_outputs * g.depth(), weights.len());
+    let groups = weight.par_chunks(group_len).zip(turned.par_chunks_mut(g.group_inputs * count));
+    let strips = groups.flat_map(|(weight, turned)| {
+        let strips = turned.par_chunks_mut(strip_rows() * count).enumerate();
+        strips.map(move |(strip, rows)| (&weight[strip * strip_rows() * g.taps()..], rows))
     });
-    for (i, output) in by_channel.chunks_mut(item_len).enumerate() {
-        let slot = &mut scratch[..slot_len];
-        let image = channels(whole + i).par_chunks(g.output_pixels());
-        let filled = slot.par_chunks_mut(plane).zip(image);
-        filled.for_each(|(plane, c)| fill(&axes, c, plane));
-        let (slot, group) = (&*slot, group(whole + i));
-        let rows = output.par_chunks_mut(ROWS * g.input_pixels()).enumerate();
-        rows.for_each(|(part, output)| group.inputs(slot, part * ROWS, output));
-    }
+    strips.for_each(|(weight, rows)| {
+        for (part, weights) in weights.chunks(TAPS).enumerate() {
+            for (channel, row) in rows.chunks_mut(count).enumerate() {
+                let weight = &weight[channel * g.taps()..];
+                let row = row[part * TAPS..].iter_mut();
+                row.zip(weights).for_each(|(w, &place)| *w = weight[place as usize]);
+            }
+        }
+    });
 }
 
 /// One channel of the gradient, with zeros around it.
@@ -181,20 +180,20 @@ fn fill([rows, columns]: &[Axis; 2], grad: &[f32], plane: &mut [f32]) {
     }
 }
 
-/// The taps of all phases, one phase after the other, by output channel.
-fn list_taps(g: &Geometry, taps: &mut [Tap]) {
-    let [rows, columns] = axes(g);
-    let axes = [rows, columns];
+/// The taps of all phases, one phase after the other, by output channel: which of an input channel's
+/// weights each is, and where the gradient is that it multiplies.
+fn list_taps(g: &Geometry, weights: &mut [u32], taps: &mut [u32]) {
+    let axes = axes(g);
+    let [rows, columns] = &axes;
     let (pitch, plane) = (columns.pitch(), plane_len(&axes));
-    let mut places = taps.iter_mut();
+    let mut places = weights.iter_mut().zip(taps);
     for (a, b) in phases(&axes) {
         for o in 0..g.group_outputs {
             for (u, i) in rows.taps(a.phase) {
                 for (v, j) in columns.taps(b.phase) {
-                    let weight = (o * g.depth() + u * g.kernel[1] + v) as u32;
-                    let input = (o * plane + i * pitch + j) as u32;
-                    if let Some(place) = places.next() {
-                        *place = Tap { weight, input };
+                    if let Some((weight, tap)) = places.next() {
+                        *weight = (o * g.depth() + u * g.kernel[1] + v) as u32;
+                        *tap = (o * plane + i * pitch + j) as u32;
                     }
                 }
             }
@@ -207,52 +206,47 @@ fn phases([rows, columns]: &[Axis; 2]) -> impl Iterator<Item = (Phase, Phase)> +
     rows.phases().flat_map(move |a| columns.clone().map(move |b| (a, b)))
 }
 
-/// The phases, each with its taps.
-fn phases_with_taps<'a>(
+/// The phases, each with its range of the taps.
+fn phases_with_taps(
     g: &Geometry,
     axes: &[Axis; 2],
-    mut taps: &'a [Tap],
-) -> impl Iterator<Item = (Phase, Phase, &'a [Tap])> {
+) -> impl Iterator<Item = (Phase, Phase, Range<usize>)> {
     let ([rows, columns], outputs) = (*axes, g.group_outputs);
+    let mut first = 0;
     phases(axes).map(move |(a, b)| {
-        let count = rows.taps(a.phase).count() * columns.taps(b.phase).count();
-        let (here, rest) = taps.split_at(outputs * count);
-        taps = rest;
-        (a, b, here)
+        let count = outputs * rows.taps(a.phase).count() * columns.taps(b.phase).count();
+        first += count;
+        (a, b, first - count..first)
     })
 }
 
-/// One group of channels of one image.
-struct Group<'a> {
+/// Input channels of an image, as many as the output holds.
+struct Rows<'a> {
     g: &'a Geometry,
     axes: [Axis; 2],
-    taps: &'a [Tap],
-    /// [Packed](pack), one phase after the other.
+    taps: &'a [u32],
+    /// Of these channels and all after them, as is the bias: the transposed convolution's.
     weight: &'a [f32],
-    /// What is added to the channels: in the transposed convolution.
     bias: Option<&'a [f32]>,
 }
 
-impl Group<'_> {
-    /// Input channels from `first` on, a multiple of [`ROWS`], as many as `output` holds.
-    fn inputs(&self, slot: &[f32], first: usize, output: &mut [f32]) {
+impl Rows<'_> {
+    fn compute(&self, grad: &[f32], output: &mut [f32]) {
         let [rows, columns] = &self.axes;
         let (pixels, width, step) = (self.g.input_pixels(), self.g.input[1], columns.pitch());
-        let mut weight = self.weight;
-        for (a, b, taps) in phases_with_taps(self.g, &self.axes, self.taps) {
-            let (here, rest) = weight.split_at(self.g.group_inputs * taps.len());
-            weight = rest;
+        for (a, b, taps) in phases_with_taps(self.g, &self.axes) {
             if a.count == 0 || b.count == 0 {
                 continue;
             }
             let (top, left) = (rows.pixel(a), columns.pixel(b));
             Product {
-                weight: &here[first * taps.len()..],
+                weight: &self.weight[taps.start..],
+                step: self.taps.len(),
                 rows: output.len() / pixels,
-                taps,
-                input: &slot[(a.first - rows.start) * step + b.first - columns.start..],
+                taps: &self.taps[taps],
+                input: &grad[(a.first - rows.start) * step + b.first - columns.start..],
                 positions: (a.count - 1) * step + b.count,
-                bias: self.bias.map(|bias| &bias[first..]),
+                bias: self.bias,
                 write: &mut |row, position, values| {
                     let output = &mut output[row * pixels..][..pixels];
                     rows_of(step, b.count, position, values, |i, j, values| {

@@ -1,51 +1,66 @@
-//! The gradient of the weight: `grad_weight[o, tap] = sum over images and positions of grad_output[o,
-//! position] * planes[position + tap]`.
+//! The gradient of the weight: `grad_weight[o, c, u, v] = sum over images and output positions p of
+//! grad_output[o, p] * input[c, p * stride + (u, v) * dilation - padding]`.
+//!
+//! A [`Product`] again: the gradients of an output channel are its row of weights, the positions its
+//! taps, and the vectors lie along the channels of an input pixel. So the images are laid out with
+//! their channels last, where the taps of a kernel row, too, are neighbours: `v * channels + c`.
 //!
 //! Images are taken a wave at a time, as many as a fixed amount of memory holds: laid out on all
 //! threads, then summed up, each thread some rows of the weight. The order of summation depends on
 //! the shapes alone.
 
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::depthwise;
-use super::planes::Planes;
-use super::product::{SLACK, has_32_registers};
+use super::product::{Product, SLACK, strip_rows};
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
 
 /// Elements that a wave may take, where more than one image fits.
 const WAVE: usize = 1 << 20;
-/// Elements of gradients that a tile reads before it goes on to the next taps: they stay in the
-/// first-level cache.
-const NEAR: usize = 6 * 1024;
-/// Rows of a tile (output channels) and its columns (taps). The accumulators and what they are made
-/// of fill the 32 registers of AVX-512 and of NEON; where there are 16, a tile is half as high.
-const ROWS: usize = 4;
-const TAPS: usize = 6;
+/// Positions that are summed up in one go, in single precision.
+const DEPTH: usize = 1024;
+/// Positions of an image from which on its gradients are read where they are. Those of smaller images
+/// are brought together: to add to the sums in memory costs as much as some positions.
+const ENOUGH: usize = 512;
 
-/// How the images are laid out.
+/// How a wave of images is laid out.
 #[derive(Clone, Copy)]
 struct Layout {
-    planes: Planes,
-    /// Elements of an output channel's gradient, whose rows are as far apart as those of the planes.
-    grad: usize,
-    /// Elements of an image: its planes and its gradients.
-    inputs: usize,
-    outputs: usize,
+    /// Input pixels that some tap of some position reads, from the padding's corner on.
+    rows: usize,
+    columns: usize,
+    /// Elements of a group of an image.
+    group: usize,
     images: usize,
+    /// Taps that lie side by side: a row of the kernel, or one tap where a dilation parts them.
+    run: usize,
 }
 
 impl Layout {
     fn of(g: &Geometry) -> Self {
-        let planes = Planes::of(g);
-        // To a whole number of the widest vectors.
-        let positions = (g.output[0] - 1) * planes.pitch() + g.output[1];
-        let grad = positions.next_multiple_of(16);
-        let inputs = g.inputs() * planes.channel() + SLACK;
-        let outputs = g.outputs() * grad;
-        let images = (WAVE / (inputs + outputs)).clamp(1, g.batch);
-        Layout { planes, grad, inputs, outputs, images }
+        let [rows, columns] = [0, 1].map(|axis| {
+            (g.output[axis] - 1) * g.stride[axis] + (g.kernel[axis] - 1) * g.dilation[axis] + 1
+        });
+        let run = if g.dilation[1] == 1 { g.kernel[1] } else { 1 };
+        let group = rows * columns * g.group_inputs;
+        let image = g.groups * group + g.output_image();
+        let images = (WAVE / image).clamp(1, g.batch);
+        Layout { rows, columns, group, images, run }
+    }
+
+    fn inputs(&self, g: &Geometry) -> usize {
+        self.images * g.groups * self.group + SLACK
+    }
+
+    /// Positions of a wave.
+    fn positions(&self, g: &Geometry) -> usize {
+        self.images * g.output_pixels()
+    }
+
+    /// Elements of the gradients that are brought together.
+    fn grads(&self, g: &Geometry) -> usize {
+        if g.output_pixels() >= ENOUGH { 0 } else { g.outputs() * self.positions(g) }
     }
 }
 
@@ -54,7 +69,8 @@ pub(in crate::ops::conv) fn scratch(g: &Geometry) -> usize {
         return 0;
     }
     let layout = Layout::of(g);
-    g.depth() + layout.images * (layout.inputs + layout.outputs)
+    let (inputs, positions) = (layout.inputs(g), layout.positions(g));
+    positions + inputs + layout.grads(g) + g.outputs() * g.depth()
 }
 
 pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
@@ -63,56 +79,79 @@ pub(in crate::ops::conv) fn run(g: &Geometry, io: &mut CpuTensors<'_>) {
     }
     let (input, grad) = (io.inputs[0], io.inputs[1]);
     let layout = Layout::of(g);
-    let grad_weight = &mut *io.outputs[0];
-    let (taps, scratch) = io.scratch.split_at_mut(g.depth());
+    let (taps, scratch) = io.scratch.split_at_mut(layout.positions(g));
+    let (inputs, scratch) = scratch.split_at_mut(layout.inputs(g));
+    let (grads, sums) = scratch.split_at_mut(layout.grads(g));
+    let sums = &mut sums[..g.outputs() * g.depth()];
     let taps: &mut [u32] = bytemuck::cast_slice_mut(taps);
-    for (k, tap) in taps.iter_mut().enumerate() {
-        let (c, u, v) = (k / g.taps(), k / g.kernel[1] % g.kernel[0], k % g.kernel[1]);
-        *tap = (c * layout.planes.channel() + layout.planes.tap(u, v)) as u32;
-    }
+    list_taps(g, &layout, taps);
     let taps = &*taps;
-    let (inputs, outputs) = scratch.split_at_mut(layout.images * layout.inputs);
+    sums.fill(0.0);
     for first in (0..g.batch).step_by(layout.images) {
         let images = layout.images.min(g.batch - first);
-        lay_out(g, &layout, first, images, input, grad, inputs, outputs);
-        let is_first = first == 0;
-        let wave = Wave { g, layout, taps, images, inputs, outputs, is_first };
-        let rows = grad_weight.par_chunks_mut(g.group_outputs * g.depth()).enumerate();
-        let rows = rows.flat_map(|(group, weight)| {
-            let strips = weight.par_chunks_mut(ROWS * g.depth()).enumerate();
-            strips.map(move |(strip, weight)| (group, strip * ROWS, weight))
+        let input = &input[first * g.input_image()..][..images * g.input_image()];
+        lay_out_inputs(g, &layout, input, inputs);
+        let taps = &taps[..images * g.output_pixels()];
+        let grad = &grad[first * g.output_image()..];
+        let (grads, step) = if grads.is_empty() {
+            (grad, g.output_pixels())
+        } else {
+            let grads = &mut grads[..g.outputs() * taps.len()];
+            lay_out_grads(g, grad, grads);
+            (&*grads, taps.len())
+        };
+        let wave = Wave { g, layout, taps, inputs, grads, step };
+        let groups = sums.par_chunks_mut(g.group_outputs * g.depth()).enumerate();
+        let strips = groups.flat_map(|(group, sums)| {
+            // One at a time to the thread that is free.
+            let strips = sums.par_chunks_mut(strip_rows() * g.depth()).with_max_len(1).enumerate();
+            strips.map(move |(strip, sums)| (group * g.group_outputs + strip * strip_rows(), sums))
         });
-        rows.for_each(|(group, output, weight)| wave.strip(group, output, weight));
+        strips.for_each(|(output, sums)| wave.add(output, sums));
+    }
+    let sums = sums.par_chunks(g.depth());
+    let weights = io.outputs[0].par_chunks_mut(g.depth()).zip(sums);
+    weights.for_each(|(weight, sums)| turn_back(g, sums, weight));
+}
+
+/// Where the first tap of each position is.
+fn list_taps(g: &Geometry, layout: &Layout, taps: &mut [u32]) {
+    for (image, taps) in taps.chunks_mut(g.output_pixels()).enumerate() {
+        for (i, taps) in taps.chunks_mut(g.output[1]).enumerate() {
+            for (j, tap) in taps.iter_mut().enumerate() {
+                let pixel = i * g.stride[0] * layout.columns + j * g.stride[1];
+                *tap = (image * g.groups * layout.group + pixel * g.group_inputs) as u32;
+            }
+        }
     }
 }
 
-#[allow(clippy::too_many_arguments)]
-fn lay_out(
-    g: &Geometry,
-    layout: &Layout,
-    first: usize,
-    images: usize,
-    input: &[f32],
-    grad: &[f32],
-    inputs: &mut [f32],
-    outputs: &mut [f32],
-) {
-    let to = inputs.par_chunks_mut(layout.inputs).zip(outputs.par_chunks_mut(layout.outputs));
-    let image = input[first * g.input_image()..].par_chunks(g.input_image());
-    let grads = grad[first * g.output_image()..].par_chunks(g.output_image());
-    to.zip(image.zip(grads)).take(images).for_each(|((planes, flat), (image, grads))| {
-        let channels = image.par_chunks(g.input_pixels());
-        let to = planes.par_chunks_mut(layout.planes.channel()).zip(channels);
-        to.for_each(|(plane, channel)| layout.planes.fill(channel, plane));
-        let channels = grads.par_chunks(g.output_pixels());
-        flat.par_chunks_mut(layout.grad).zip(channels).for_each(|(flat, grad)| {
-            let mut lines = grad.chunks_exact(g.output[1]);
-            for row in flat.chunks_mut(layout.planes.pitch()) {
-                let line = lines.next().unwrap_or_default();
-                row[..line.len()].copy_from_slice(line);
-                row[line.len()..].fill(0.0);
-            }
-        });
+/// `inputs[image, group, row, column, channel]`, with the padding.
+fn lay_out_inputs(g: &Geometry, layout: &Layout, images: &[f32], inputs: &mut [f32]) {
+    let channels = g.group_inputs;
+    let count = images.len() / g.input_image() * g.groups * layout.rows;
+    let lines = inputs.par_chunks_exact_mut(layout.columns * channels).take(count).enumerate();
+    lines.for_each(|(line, to)| {
+        let (item, row) = (line / layout.rows, line % layout.rows);
+        to.fill(0.0);
+        let inside = row.checked_sub(g.padding[0]).filter(|&row| row < g.input[0]);
+        let Some((row, to)) = inside.zip(to.get_mut(g.padding[1] * channels..)) else { return };
+        for c in 0..channels {
+            let from = (item * channels + c) * g.input_pixels() + row * g.input[1];
+            let from = &images[from..][..g.input[1]];
+            to.chunks_exact_mut(channels).zip(from).for_each(|(pixel, &x)| pixel[c] = x);
+        }
+    });
+}
+
+/// `grads[output, image, position]`.
+fn lay_out_grads(g: &Geometry, images: &[f32], grads: &mut [f32]) {
+    let pixels = g.output_pixels();
+    let rows = grads.par_chunks_mut(grads.len() / g.outputs()).enumerate();
+    rows.for_each(|(output, row)| {
+        for (to, image) in row.chunks_mut(pixels).zip(images.chunks(g.output_image())) {
+            to.copy_from_slice(&image[output * pixels..][..pixels]);
+        }
     });
 }
 
@@ -120,108 +159,51 @@ fn lay_out(
 struct Wave<'a> {
     g: &'a Geometry,
     layout: Layout,
-    /// Where each tap of a group's depth is in the group's planes.
     taps: &'a [u32],
-    images: usize,
     inputs: &'a [f32],
-    outputs: &'a [f32],
-    /// Whether the sums start here.
-    is_first: bool,
+    /// An output channel's are `step` elements, of one image or of all.
+    grads: &'a [f32],
+    step: usize,
 }
 
 impl Wave<'_> {
-    /// At most [`ROWS`] rows of the weight of a group, from `output` on.
-    fn strip(&self, group: usize, output: usize, weight: &mut [f32]) {
-        if self.is_first {
-            weight.fill(0.0);
-        }
-        pulp::Arch::new().dispatch(Strip { wave: self, group, output, weight });
-    }
-}
-
-struct Strip<'a> {
-    wave: &'a Wave<'a>,
-    group: usize,
-    output: usize,
-    weight: &'a mut [f32],
-}
-
-impl WithSimd for Strip<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        if has_32_registers::<S>() {
-            return self.sum::<S, ROWS>(simd);
-        }
-        let Strip { wave, group, output, weight } = self;
-        for (half, weight) in weight.chunks_mut(ROWS / 2 * wave.g.depth()).enumerate() {
-            let strip = Strip { wave, group, output: output + half * ROWS / 2, weight };
-            strip.sum::<S, { ROWS / 2 }>(simd);
-        }
-    }
-}
-
-impl Strip<'_> {
-    /// In tiles of `HEIGHT` rows, as many as there are or more.
-    #[inline(always)]
-    fn sum<S: Simd, const HEIGHT: usize>(self, simd: S) {
-        let Strip { wave, group, output, weight } = self;
-        let (g, layout) = (wave.g, &wave.layout);
-        let depth = g.depth();
-        let rows = weight.len() / depth;
-        let first_plane = group * g.group_inputs * layout.planes.channel();
-        let near = (NEAR / (ROWS * layout.grad)).max(1);
-        for first in (0..wave.images).step_by(near) {
-            let images = first..(first + near).min(wave.images);
-            for k in (0..depth).step_by(TAPS) {
-                // Rows and taps beyond the last are computed again from the last, and dropped.
-                let taps: [usize; TAPS] = std::array::from_fn(|j| {
-                    first_plane + wave.taps[(k + j).min(depth - 1)] as usize
-                });
-                let mut sums = [[simd.splat_f32s(0.0); TAPS]; HEIGHT];
-                for image in images.clone() {
-                    let planes = &wave.inputs[image * layout.inputs..][..layout.inputs];
-                    let grads = &wave.outputs[image * layout.outputs..][..layout.outputs];
-                    let grads: [&[S::f32s]; HEIGHT] = std::array::from_fn(|m| {
-                        let channel = group * g.group_outputs + output + m.min(rows - 1);
-                        S::as_simd_f32s(&grads[channel * layout.grad..][..layout.grad]).0
-                    });
-                    let x = std::array::from_fn(|j| {
-                        S::as_simd_f32s(&planes[taps[j]..][..layout.grad]).0
-                    });
-                    sums = add_products::<S, HEIGHT>(simd, grads, x, sums);
+    /// Adds to `sums[output, u, v, channel]`, for output channels of one group, from `output` on.
+    fn add(&self, output: usize, sums: &mut [f32]) {
+        let (g, layout, step) = (self.g, &self.layout, self.step);
+        let width = layout.run * g.group_inputs;
+        let inputs = &self.inputs[output / g.group_outputs * layout.group..];
+        let depth = step.div_ceil(step.div_ceil(DEPTH));
+        let parts = self.taps.chunks(step).enumerate().flat_map(|(image, taps)| {
+            let first = image * g.output_image() + output * step;
+            taps.chunks(depth).enumerate().map(move |(part, taps)| (first + part * depth, taps))
+        });
+        for (first, taps) in parts {
+            for run in 0..g.taps() / layout.run {
+                let (u, v) = (run * layout.run / g.kernel[1], run * layout.run % g.kernel[1]);
+                let pixel = u * g.dilation[0] * layout.columns + v * g.dilation[1];
+                Product {
+                    weight: &self.grads[first..],
+                    step,
+                    rows: sums.len() / g.depth(),
+                    taps,
+                    input: &inputs[pixel * g.group_inputs..],
+                    positions: width,
+                    bias: None,
+                    write: &mut |row, position, values| {
+                        let sums = &mut sums[row * g.depth() + run * width + position..];
+                        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+                    },
                 }
-                for (m, sums) in sums.iter().enumerate().take(rows) {
-                    let weights = &mut weight[m * depth + k..(m + 1) * depth];
-                    for (w, &sum) in weights.iter_mut().zip(sums) {
-                        *w += simd.reduce_sum_f32s(sum);
-                    }
-                }
+                .run();
             }
         }
     }
 }
 
-/// `sums[m][j]` and the products of `grads[m]` and `x[j]`.
-#[inline(always)]
-fn add_products<S: Simd, const HEIGHT: usize>(
-    simd: S,
-    grads: [&[S::f32s]; HEIGHT],
-    x: [&[S::f32s]; TAPS],
-    mut sums: [[S::f32s; TAPS]; HEIGHT],
-) -> [[S::f32s; TAPS]; HEIGHT] {
-    // Of one length that the compiler sees: a check within the loop would keep the sums in memory.
-    let vectors = grads[0].len();
-    let (grads, x) = (grads.map(|grad| &grad[..vectors]), x.map(|x| &x[..vectors]));
-    for p in 0..vectors {
-        let grads: [S::f32s; HEIGHT] = std::array::from_fn(|m| grads[m][p]);
-        for j in 0..TAPS {
-            let x = x[j][p];
-            for m in 0..HEIGHT {
-                sums[m][j] = simd.mul_add_e_f32s(grads[m], x, sums[m][j]);
-            }
-        }
+/// From `sums[u, v, channel]` to `weight[channel, u, v]`.
+fn turn_back(g: &Geometry, sums: &[f32], weight: &mut [f32]) {
+    for (c, weight) in weight.chunks_mut(g.taps()).enumerate() {
+        let sums = sums[c..].iter().step_by(g.group_inputs);
+        weight.iter_mut().zip(sums).for_each(|(w, &sum)| *w = sum);
     }
-    sums
 }

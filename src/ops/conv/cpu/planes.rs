@@ -90,9 +90,17 @@ impl Planes {
     }
 
     /// Where the tap `(u, v)` of output position 0 is within a channel.
-    pub(super) fn tap(&self, u: usize, v: usize) -> usize {
+    fn tap(&self, u: usize, v: usize) -> usize {
         let ((a, i), (b, j)) = (self.rows.tap(u), self.columns.tap(v));
         (a * self.columns.phases + b) * self.plane() + i * self.pitch() + j
+    }
+
+    /// Where every tap of a group's channels is, counted from output position 0.
+    pub(super) fn list_taps(&self, g: &Geometry, taps: &mut [u32]) {
+        for (k, tap) in taps.iter_mut().enumerate() {
+            let (c, u, v) = (k / g.taps(), k / g.kernel[1] % g.kernel[0], k % g.kernel[1]);
+            *tap = (c * self.channel() + self.tap(u, v)) as u32;
+        }
     }
 
     /// Lays out one channel of an image.
@@ -124,10 +132,18 @@ impl Axis {
         let from = (inside.start * self.stride + phase).checked_sub(self.padding);
         let Some(from) = from.and_then(|first| image.get(first..)) else { return };
         let row = &mut row[inside];
-        if self.stride == 1 {
-            row.copy_from_slice(&from[..row.len()]);
-        } else {
-            row.iter_mut().zip(from.iter().step_by(self.stride)).for_each(|(r, &x)| *r = x);
+        match self.stride {
+            1 => row.copy_from_slice(&from[..row.len()]),
+            2 => every::<2>(from, row),
+            4 => every::<4>(from, row),
+            stride => row.iter_mut().zip(from.iter().step_by(stride)).for_each(|(r, &x)| *r = x),
         }
     }
+}
+
+/// Every `STRIDE`th element of `from`: in vectors, since the stride is known.
+fn every<const STRIDE: usize>(from: &[f32], row: &mut [f32]) {
+    let (whole, rest) = from.as_chunks::<STRIDE>();
+    let firsts = whole.iter().map(|x| x[0]).chain(rest.first().copied());
+    row.iter_mut().zip(firsts).for_each(|(r, x)| *r = x);
 }
