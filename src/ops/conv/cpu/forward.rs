@@ -3,6 +3,7 @@
 use super::depthwise;
 use super::planes::Planes;
 use super::product::Product;
+use super::runs::{rows_of, transfer};
 use super::waves::Slot;
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
@@ -71,35 +72,13 @@ impl Rows<'_> {
                 rows_of(step, width, position, values, |i, j, values| {
                     let output = &mut output[i * width + j..][..values.len()];
                     if self.relu {
-                        output.iter_mut().zip(values).for_each(|(y, &sum)| *y = sum.max(0.0));
+                        transfer(values, output, |sum| sum.max(0.0));
                     } else {
-                        output.copy_from_slice(values);
+                        transfer(values, output, |sum| sum);
                     }
                 });
             },
         }
         .run();
-    }
-}
-
-/// Cuts a run of positions into the rows of `width` elements that lie `step` apart, and calls
-/// `f(row, column, values)` for each.
-#[inline(always)]
-pub(super) fn rows_of(
-    step: usize,
-    width: usize,
-    position: usize,
-    values: &[f32],
-    mut f: impl FnMut(usize, usize, &[f32]),
-) {
-    let (mut i, mut j) = (position / step, position % step);
-    let mut rest = values;
-    while !rest.is_empty() {
-        let (run, after) = rest.split_at((step - j).min(rest.len()));
-        let inside = width.saturating_sub(j).min(run.len());
-        if inside > 0 {
-            f(i, j, &run[..inside]);
-        }
-        (i, j, rest) = (i + 1, 0, after);
     }
 }

@@ -7,8 +7,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::depthwise;
-use super::forward::rows_of;
 use super::product::{Product, strip_rows};
+use super::runs::{rows_of, transfer};
 use super::waves::Slot;
 use crate::ops::CpuTensors;
 use crate::ops::conv::geometry::Geometry;
@@ -253,7 +253,7 @@ impl Rows<'_> {
                         let row = top + i * rows.stride;
                         let to = &mut output[row * width + left + j * columns.stride..];
                         if columns.stride == 1 {
-                            to[..values.len()].copy_from_slice(values);
+                            transfer(values, to, |value| value);
                         } else {
                             let to = to.iter_mut().step_by(columns.stride);
                             to.zip(values).for_each(|(x, &value)| *x = value);

@@ -12,4 +12,5 @@ pub(super) mod local;
 mod planes;
 mod product;
 mod rows;
+mod runs;
 mod waves;

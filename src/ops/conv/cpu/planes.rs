@@ -103,13 +103,16 @@ impl Planes {
         }
     }
 
-    /// Lays out one channel of an image.
+    /// Lays out one channel of an image, a row of it after the other.
     pub(super) fn fill(&self, image: &[f32], channel: &mut [f32]) {
         let (rows, columns) = (&self.rows, &self.columns);
-        for (phase, plane) in channel.chunks_exact_mut(self.plane()).enumerate() {
-            let (a, b) = (phase / columns.phases, phase % columns.phases);
+        for i in 0..rows.extent {
             // The last row is the longest: it has no next one to share zeros with.
-            for (i, row) in plane.chunks_mut(columns.pitch).take(rows.extent).enumerate() {
+            let is_last = i + 1 == rows.extent;
+            let len = if is_last { columns.extent } else { columns.pitch };
+            for (a, b) in (0..rows.phases).flat_map(|a| (0..columns.phases).map(move |b| (a, b))) {
+                let plane = (a * columns.phases + b) * self.plane();
+                let row = &mut channel[plane + i * columns.pitch..][..len];
                 match (i * rows.stride + a).checked_sub(rows.padding) {
                     Some(y) if y < rows.image => {
                         columns.fill(b, &image[y * columns.image..][..columns.image], row);
@@ -117,8 +120,6 @@ impl Planes {
                     _ => row.fill(0.0),
                 }
             }
-            let tail = rows.extent * columns.pitch;
-            plane.get_mut(tail..).unwrap_or_default().fill(0.0);
         }
     }
 }
