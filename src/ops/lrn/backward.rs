@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::{Lrn, by_samples, near, with_power};
+use super::{Lrn, near, with_power};
 use crate::error::Result;
-use crate::kernel::{Adapter, Dispatch, Operand, Variant};
+use crate::kernel::{Adapter, Operand, Variant};
 use crate::ops::{Arrays, Cost, CpuTensors, Half, Op, Types, expect_inputs};
 use crate::tensor::TensorType;
 
@@ -113,10 +113,7 @@ impl Op for LrnGrad {
             ("grad_output", Operand::Input(3)),
             ("grad_input", Operand::Output(0)),
         ];
-        by_samples(self.name(), types, adapter, &operands, |items| {
-            Dispatch::new(crate::kernel::shader!("lrn/lrn_grad.wgsl"))
-                .constant("BETA", self.0.beta)
-                .params(&self.0.params(types, items, self.reach()))
-        })
+        let shader = crate::kernel::shader!("lrn/lrn_grad.wgsl");
+        self.0.variants(self.name(), shader, &operands, self.reach(), types, adapter)
     }
 }

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Dispatch, Operand, Variant, scaled};
+use crate::kernel::{Adapter, Dispatch, Operand, Shader, Variant, scaled};
 use crate::ops::registry::{Entry, Family};
 use crate::ops::{
     Arrays, Backward, Cost, CpuTensors, Half, Op, Types, expect_f32, expect_inputs, nchw,
@@ -125,14 +125,15 @@ impl Default for Lrn {
     }
 }
 
+/// Channels that an invocation computes where neighbours share most of their windows.
+const RUN: usize = 8;
+/// The widest windows for which it does: what is shared has to fit the registers.
+const MOST_KEPT: usize = 16;
+
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
     items: u32,
-    channels: u32,
-    plane: u32,
-    below: u32,
-    above: u32,
     alpha: f32,
     k: f32,
 }
@@ -173,17 +174,47 @@ impl Lrn {
         Ok(())
     }
 
-    fn params(&self, types: &Types, items: usize, [below, above]: [usize; 2]) -> Params {
-        let [_, channels, height, width] = [0, 1, 2, 3].map(|i| types.input(0)[i]);
-        Params {
-            items: items as u32,
-            channels: channels as u32,
-            plane: (height * width) as u32,
-            below: below.min(channels) as u32,
-            above: above.min(channels) as u32,
-            alpha: self.factor() as f32,
-            k: self.k,
+    /// Kernels with windows of this reach (the gradient's are turned around), in dispatches of as many
+    /// samples as fit the bindings.
+    fn variants(
+        &self,
+        op: &'static str,
+        shader: Shader,
+        operands: &[(&'static str, Operand)],
+        reach: [usize; 2],
+        types: &Types,
+        adapter: &Adapter,
+    ) -> Result<Vec<Variant>> {
+        let [batch, channels, height, width] = [0, 1, 2, 3].map(|i| types.input(0)[i]);
+        let (plane, size) = (height * width, types.inputs[0].shape.per_sample());
+        let [below, above] = reach.map(|reach| reach.min(channels - 1));
+        let chunks = adapter.chunk_items(op, batch, &[size])?;
+        let variant = |name, run: usize| {
+            let dispatch = |chunk: &Range<usize>| {
+                let items = chunk.len() * channels.div_ceil(run) * plane;
+                let dispatch = Dispatch::new(shader)
+                    .constant("BETA", self.beta)
+                    .constant("CHANNELS", channels as u32)
+                    .constant("PLANE", plane as u32)
+                    .constant("BELOW", below as u32)
+                    .constant("ABOVE", above as u32)
+                    .constant("RUN", run as u32)
+                    .params(&Params { items: items as u32, alpha: self.factor() as f32, k: self.k })
+                    .threads(items);
+                let bind = |dispatch: Dispatch, &(name, operand): &(_, _)| {
+                    dispatch.bind_range(name, operand, scaled(chunk, size))
+                };
+                operands.iter().fold(dispatch, bind)
+            };
+            Variant::new(name, chunks.iter().map(dispatch).collect())
+        };
+        // A window of more terms than that is better read for each element than kept.
+        let mut variants = vec![variant("gather", 1)];
+        if below + above < MOST_KEPT && channels >= RUN {
+            let at = if adapter.is_software() { 0 } else { 1 };
+            variants.insert(at, variant("run", RUN));
         }
+        Ok(variants)
     }
 }
 
@@ -207,26 +238,6 @@ fn with_power<T>(beta: f32, elements: impl Iterator<Item = (T, f32)>, each: impl
     } else {
         elements.for_each(|(element, s)| each(element, s.powf(-beta)));
     }
-}
-
-/// One dispatch for as many samples as fit the bindings, one invocation for each element.
-fn by_samples(
-    op: &'static str,
-    types: &Types,
-    adapter: &Adapter,
-    operands: &[(&'static str, Operand)],
-    dispatch: impl Fn(usize) -> Dispatch,
-) -> Result<Vec<Variant>> {
-    let size = types.inputs[0].shape.per_sample();
-    let chunks = adapter.chunk_items(op, types.input(0)[0], &[size])?;
-    let dispatches = chunks.into_iter().map(|chunk| {
-        let items = chunk.len() * size;
-        let bind = |dispatch: Dispatch, &(name, operand): &(_, _)| {
-            dispatch.bind_range(name, operand, scaled(&chunk, size))
-        };
-        operands.iter().fold(dispatch(items), bind).threads(items)
-    });
-    Ok(vec![Variant::new("gather", dispatches.collect())])
 }
 
 impl Op for Lrn {
@@ -315,10 +326,7 @@ impl Op for Lrn {
             ("output", Operand::Output(0)),
             ("scale", Operand::Output(1)),
         ];
-        by_samples(self.name(), types, adapter, &operands, |items| {
-            Dispatch::new(crate::kernel::shader!("lrn/lrn.wgsl"))
-                .constant("BETA", self.beta)
-                .params(&self.params(types, items, self.reach()))
-        })
+        let shader = crate::kernel::shader!("lrn/lrn.wgsl");
+        self.variants(self.name(), shader, &operands, self.reach(), types, adapter)
     }
 }
