@@ -1,5 +1,6 @@
-//! The inner loop of the forward pass and of the input's gradient: a tile of channels by positions
-//! in registers, over all taps.
+//! The inner loop of the convolution and of both gradients: a tile of rows by positions in registers,
+//! over all taps. In the forward pass and for the input's gradient rows are channels; the weight's
+//! gradient has roles of its own (see `grad_weight`).
 
 use pulp::{Simd, WithSimd};
 
