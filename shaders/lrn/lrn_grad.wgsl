@@ -8,31 +8,14 @@
 // grad_output  as input
 // grad_input   as input
 //
-// One invocation computes RUN channels of one position; `items` is the number of invocations.
+// lib/lrn_channels.wgsl says which invocation computes what.
 
 // import lib/index.wgsl
 // import lib/inverse_power.wgsl
+// import lib/lrn_channels.wgsl
 
 const WIDTH: u32 = 64u;
 const BETA: f32 = 0.75;
-
-// The shape and the window, c - BELOW to c + ABOVE: dividing by what is known is cheap.
-const CHANNELS: u32 = 1u;
-const PLANE: u32 = 1u;
-const BELOW: u32 = 0u;
-const ABOVE: u32 = 0u;
-// Channels that an invocation computes: what their windows share is read once.
-const RUN: u32 = 1u;
-const BLOCKS: u32 = (CHANNELS + RUN - 1u) / RUN;
-const TERMS: u32 = RUN + BELOW + ABOVE;
-// One at a time needs no terms of others, however wide the window is.
-const KEPT: u32 = 1u + (TERMS - 1u) * min(RUN - 1u, 1u);
-
-struct Params {
-    items: u32,
-    alpha: f32,
-    k: f32,
-}
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;
 @group(0) @binding(1) var<storage, read> output: array<f32>;
@@ -50,45 +33,14 @@ fn main(
     if i >= params.items {
         return;
     }
-    let block = i / PLANE;
-    let sample = block / BLOCKS;
-    let first = (block - sample * BLOCKS) * RUN;
-    // The element of the first channel: those below it, where there are any, are before it.
-    let here = (sample * CHANNELS + first) * PLANE + (i - block * PLANE);
-
-    if RUN == 1u {
-        var sum = 0.0;
-        for (var j = 0u; j < TERMS; j++) {
-            sum += term(first, here, j);
-        }
-        combine(here, sum);
-        return;
-    }
-    // How often each loop runs is known: drivers unroll them.
-    var terms: array<f32, KEPT>;
-    for (var j = 0u; j < KEPT; j++) {
-        terms[j] = term(first, here, j);
-    }
-    for (var r = 0u; r < RUN; r++) {
-        if first + r >= CHANNELS {
-            break;
-        }
-        var sum = 0.0;
-        for (var j = 0u; j <= BELOW + ABOVE; j++) {
-            sum += terms[r + j];
-        }
-        combine(here + r * PLANE, sum);
-    }
+    sum_windows(i);
 }
 
-// What channel first + j - BELOW adds to the sum, 0 where there is none.
-fn term(first: u32, here: u32, j: u32) -> f32 {
-    let is_inside = first + j >= BELOW && first + j < CHANNELS + BELOW;
-    let at = select(here, here + j * PLANE - BELOW * PLANE, is_inside);
-    return select(0.0, grad_output[at] * output[at] / scale[at], is_inside);
+fn term(at: u32) -> f32 {
+    return grad_output[at] * output[at] / scale[at];
 }
 
-fn combine(at: u32, sum: f32) {
+fn finish(at: u32, sum: f32) {
     let through_scale = 2.0 * params.alpha * BETA * input[at] * sum;
     grad_input[at] = grad_output[at] * inverse_power(scale[at], BETA) - through_scale;
 }

@@ -27,6 +27,7 @@ const LIBRARY: &[Shader] = &[
     crate::kernel::shader!("lib/gemm_rows.wgsl"),
     crate::kernel::shader!("lib/index.wgsl"),
     crate::kernel::shader!("lib/inverse_power.wgsl"),
+    crate::kernel::shader!("lib/lrn_channels.wgsl"),
     crate::kernel::shader!("lib/lrn_window.wgsl"),
     crate::kernel::shader!("lib/moments.wgsl"),
     crate::kernel::shader!("lib/nan.wgsl"),

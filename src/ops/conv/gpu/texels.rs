@@ -1,10 +1,12 @@
 //! Convolution on packed texels, for software adapters: images and weights are gathered four channels a
 //! texel, and implicit matrix products read them from there. `shaders/conv/texels.wgsl` says more.
 
+mod tiles;
 mod windows;
 
 use std::ops::Range;
 
+use tiles::{bands, tile};
 use windows::{Packed, Windows};
 
 use super::{Epilogue, Share, bind, bind_bias};
@@ -20,9 +22,6 @@ const COLUMNS: u32 = 1024;
 const IMAGE: usize = 0;
 const FACTOR: usize = 1;
 const SUMS: usize = 2;
-
-/// Rows of a tile, and how fast it is relative to the others.
-const TILES: [(usize, f64); 3] = [(32, 30.0), (16, 22.0), (8, 13.0)];
 
 /// A workgroup's texels of weights.
 const TILE_TEXELS: usize = 8;
@@ -133,29 +132,6 @@ fn suits(g: &Geometry, adapter: &Adapter) -> bool {
 fn most_elements(adapter: &Adapter) -> usize {
     let texture = (COLUMNS * Adapter::MOST_ROWS) as usize * 4;
     adapter.max_binding_elements().min(texture)
-}
-
-/// The time for so many rows in tiles of one size, relative to others.
-fn time(rows: usize, &(tile, speed): &(usize, f64)) -> f64 {
-    (rows.div_ceil(tile) * tile) as f64 / speed
-}
-
-/// Rows cut into one or two bands with a size of tiles each, so that little reaches past the end.
-fn bands(rows: usize) -> Vec<(Range<usize>, usize)> {
-    let (largest, _) = TILES[0];
-    let whole = rows / largest * largest;
-    let rest = tile(rows - whole);
-    let time = |rows, size| time(rows, TILES.iter().find(|t| t.0 == size).unwrap_or(&TILES[0]));
-    if whole == 0 || time(whole, largest) + time(rows - whole, rest) >= time(rows, tile(rows)) {
-        return vec![(0..rows, tile(rows))];
-    }
-    vec![(0..whole, largest), (whole..rows, rest)]
-}
-
-/// The rows of the tile that computes `rows` rows in the least time.
-fn tile(rows: usize) -> usize {
-    let best = TILES.iter().min_by(|a, b| time(rows, a).total_cmp(&time(rows, b)));
-    best.map_or(TILES[0].0, |&(tile, _)| tile)
 }
 
 /// A dispatch of a kernel that groups pixels by these rows and columns: constants, since kernels divide by them.
