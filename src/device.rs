@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Plan, Target};
-use crate::kernel::Variant;
+use crate::kernel::{AdapterKind, Variant};
 use crate::ops::{Op, Types};
 use crate::tuning::{Cache, Pick, Picks, Tuning};
 
@@ -41,15 +41,20 @@ impl Device {
     }
 
     /// The device of this name: `auto`, `cpu`, `gpu` (the best adapter, a software one too),
-    /// `gpu:NUMBER` or `gpu:PART-OF-ITS-NAME`.
+    /// `gpu:NUMBER` or `gpu:PART-OF-ITS-NAME`. With ` as KIND` (`discrete`, `integrated`, `software` or
+    /// `other`) behind it, kernels and the way of the data are chosen as for a GPU of that kind.
     ///
     /// Errors where there is no such device, with those that there are.
     pub fn named(name: &str) -> Result<Self> {
-        match name.split_once(':') {
-            None if name == "auto" => Device::best(),
-            None if name == "cpu" => Ok(Device::Cpu),
-            None if name == "gpu" => Device::gpu(""),
-            Some(("gpu", selector)) => Device::gpu(selector),
+        let (gpu, kind) = match name.split_once(" as ") {
+            Some((gpu, kind)) => (gpu, Some(AdapterKind::named(kind)?)),
+            None => (name, None),
+        };
+        match (gpu.split_once(':'), kind) {
+            (None, None) if gpu == "auto" => Device::best(),
+            (None, None) if gpu == "cpu" => Ok(Device::Cpu),
+            (None, _) if gpu == "gpu" => Device::gpu_as("", kind),
+            (Some(("gpu", selector)), _) => Device::gpu_as(selector, kind),
             _ => Err(Error::unknown("device", name, ["auto", "cpu", "gpu", "gpu:NUMBER or NAME"])),
         }
     }
@@ -60,6 +65,16 @@ impl Device {
     #[cfg(feature = "gpu")]
     pub fn gpu(selector: &str) -> Result<Self> {
         pollster::block_on(Device::gpu_with(selector, GpuOptions::default()))
+    }
+
+    #[cfg(feature = "gpu")]
+    fn gpu_as(selector: &str, kind: Option<AdapterKind>) -> Result<Self> {
+        pollster::block_on(Device::gpu_with(selector, GpuOptions { kind, ..GpuOptions::default() }))
+    }
+
+    #[cfg(not(feature = "gpu"))]
+    fn gpu_as(selector: &str, _: Option<AdapterKind>) -> Result<Self> {
+        Device::gpu(selector)
     }
 
     /// The GPU that `selector` means, opened in a particular way. The async twin of

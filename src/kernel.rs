@@ -266,6 +266,32 @@ pub enum AdapterKind {
     Other,
 }
 
+impl AdapterKind {
+    /// All.
+    pub const ALL: [AdapterKind; 4] =
+        [AdapterKind::Discrete, AdapterKind::Integrated, AdapterKind::Software, AdapterKind::Other];
+
+    /// The one of this name.
+    ///
+    /// Errors where there is none.
+    pub fn named(name: &str) -> Result<Self> {
+        let found = AdapterKind::ALL.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| {
+            Error::unknown("kind of adapter", name, AdapterKind::ALL.map(AdapterKind::name))
+        })
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            AdapterKind::Discrete => "discrete",
+            AdapterKind::Integrated => "integrated",
+            AdapterKind::Software => "software",
+            AdapterKind::Other => "other",
+        }
+    }
+}
+
 /// The facts about an adapter that kernels are chosen by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Adapter {

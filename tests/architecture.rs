@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("nn", "error graph ops philox tensor"),
     ("optim", "error graph nn ops tensor"),
     ("zoo", "error nn ops"),
-    ("data", "error philox"),
+    ("data", "error ops philox"),
     ("io", "error philox tensor"),
     ("viz", "error io tensor"),
     ("train", "data device error graph io kernel nn ops optim session tensor tuning viz zoo"),

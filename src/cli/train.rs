@@ -13,7 +13,7 @@ use super::{print_json, print_line};
 use crate::error::{Error, Result};
 use crate::graph::Recompute;
 use crate::optim::Method;
-use crate::train::{Event, Precision, Run, TrainConfig};
+use crate::train::{Event, Precision, Run, TrainConfig, TransformsOn};
 use crate::tuning::Tuning;
 
 /// Train a network.
@@ -104,6 +104,10 @@ pub(super) struct Settings {
     /// and sums stay in single precision, and the loss is scaled by what suits the gradients).
     #[arg(long, value_name = "TYPE")]
     precision: Option<String>,
+    /// Where training images are cut, turned and coloured: threads, device, or auto (on a GPU that is one,
+    /// where it can do them).
+    #[arg(long, value_name = "WHERE")]
+    transforms_on: Option<String>,
     /// sgd, adam, adamw, rmsprop, adagrad, adadelta, lion or lars.
     #[arg(long, value_name = "NAME")]
     optimizer: Option<String>,
@@ -209,6 +213,9 @@ impl Settings {
         }
         if let Some(which) = &self.recompute {
             config.recompute = Recompute::named(which)?;
+        }
+        if let Some(name) = &self.transforms_on {
+            config.transforms_on = TransformsOn::named(name)?;
         }
         if let Some(name) = &self.precision {
             config.precision = Precision::named(name)?;

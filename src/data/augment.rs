@@ -36,18 +36,18 @@ pub struct Augment {
 }
 
 /// What was drawn for one image.
-struct Draw {
-    flip: bool,
+pub(super) struct Draw {
+    pub flip: bool,
     /// Pixels to the right and down.
-    shift: [i64; 2],
+    pub shift: [i64; 2],
     /// Radians, clockwise as the image is seen (rows go down).
-    angle: f32,
-    scale: f32,
-    brightness: f32,
-    contrast: f32,
+    pub angle: f32,
+    pub scale: f32,
+    pub brightness: f32,
+    pub contrast: f32,
     /// The tangent of the angle by which vertical lines lean.
-    shear: f32,
-    saturation: f32,
+    pub shear: f32,
+    pub saturation: f32,
 }
 
 impl Augment {
@@ -113,7 +113,7 @@ impl Augment {
             }
         }
         if draw.contrast != 1.0 || draw.brightness != 0.0 {
-            let offset = 127.5 * (1.0 - draw.contrast) + 255.0 * draw.brightness;
+            let offset = draw.offset();
             for value in output.iter_mut() {
                 *value = (*value * draw.contrast + offset).clamp(0.0, 255.0);
             }
@@ -123,7 +123,12 @@ impl Augment {
         }
     }
 
-    fn draw(&self, random: &mut Stream) -> Draw {
+    /// Whether images are ever anything else than mirrored and shifted by whole pixels.
+    pub(super) fn turns(&self) -> bool {
+        self.rotate_degrees != 0.0 || self.scale != 0.0 || self.shear_degrees != 0.0
+    }
+
+    pub(super) fn draw(&self, random: &mut Stream) -> Draw {
         let reach = self.max_shift as i64;
         let mut shift = || i64::from(random.below(2 * reach as u32 + 1)) - reach;
         Draw {
@@ -156,6 +161,11 @@ fn saturate(factor: f32, plane: usize, image: &mut [f32]) {
 }
 
 impl Draw {
+    /// What is added to a byte after the contrast.
+    pub fn offset(&self) -> f32 {
+        127.5 * (1.0 - self.contrast) + 255.0 * self.brightness
+    }
+
     /// Flips and shifts by whole pixels, exactly.
     fn shift_plane<T: Copy + Into<f32>>(
         &self,

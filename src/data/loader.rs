@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::transform::{DrawKey, Scratch};
+use super::transform::{DrawKey, Preparation, Scratch};
 use super::{Dataset, Normalise, Transforms};
 use crate::error::{Error, Result};
 use crate::philox::Stream;
@@ -36,6 +36,9 @@ pub struct LoaderConfig {
     pub weights: Vec<f32>,
     /// What happens to the images before they are normalised.
     pub transforms: Transforms,
+    /// Whether batches are bytes and draws, for a device that does all of that; see
+    /// [`Transforms::on_device`].
+    pub on_device: bool,
     /// From bytes to values.
     pub normalise: Normalise,
     /// Whether to leave out a last batch that is not full.
@@ -54,6 +57,7 @@ impl LoaderConfig {
             shuffle: false,
             weights: vec![],
             transforms: Transforms::none(),
+            on_device: false,
             normalise,
             drop_last: false,
             threads: 0,
@@ -65,8 +69,13 @@ impl LoaderConfig {
 #[derive(Debug)]
 pub struct Batch {
     /// `[len * views, channels, height, width]`, row-major, normalised; `views` is 1, or 10 with
-    /// [`Transform::TenCrop`](super::Transform::TenCrop).
+    /// [`Transform::TenCrop`](super::Transform::TenCrop). Empty where a device makes them.
     pub images: Vec<f32>,
+    /// `[len, words]`, the bytes of the images as they are in the data set, where a device makes values
+    /// of them; else empty. See [`PrepareImages`](crate::ops::images::PrepareImages).
+    pub pixels: Vec<u32>,
+    /// `[len, draws]`, what has been drawn for each image there.
+    pub draws: Vec<f32>,
     /// `[len]`, indices into the data set's classes.
     pub labels: Vec<u32>,
     /// The number of images; less than asked for in an epoch's last batch, and where images were left
@@ -76,17 +85,37 @@ pub struct Batch {
 }
 
 /// Buffers for reuse.
-type Spare = Mutex<Vec<(Vec<f32>, Vec<u32>)>>;
+type Spare = Mutex<Vec<Buffers>>;
+
+/// The vectors of a batch.
+#[derive(Debug, Default)]
+struct Buffers {
+    images: Vec<f32>,
+    pixels: Vec<u32>,
+    draws: Vec<f32>,
+    labels: Vec<u32>,
+}
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        let buffers = (std::mem::take(&mut self.images), std::mem::take(&mut self.labels));
+        let buffers = Buffers {
+            images: std::mem::take(&mut self.images),
+            pixels: std::mem::take(&mut self.pixels),
+            draws: std::mem::take(&mut self.draws),
+            labels: std::mem::take(&mut self.labels),
+        };
         let mut spare = lock(&self.spare);
         // A consumer that kept the vectors left empty ones.
-        if spare.len() < MOST_SPARE && buffers.0.capacity() > 0 {
+        if spare.len() < MOST_SPARE && buffers.images.capacity() + buffers.pixels.capacity() > 0 {
             spare.push(buffers);
         }
     }
+}
+
+/// The place of an image in a batch.
+enum Slot<'a> {
+    Values(&'a mut [f32]),
+    Bytes { words: &'a mut [u32], draws: &'a mut [f32] },
 }
 
 /// Makes batches of a data set. The same seed gives the same batches on any number of threads:
@@ -108,6 +137,8 @@ struct Shared {
     shape: [usize; 3],
     /// Values that an image comes to, in all its views.
     size: usize,
+    /// What a device does, where it makes the values.
+    preparation: Option<Preparation>,
     /// Sums of the weights up to each image.
     sums: Vec<f64>,
 }
@@ -117,7 +148,8 @@ impl Loader {
     ///
     /// Errors where the batch is 0, the data set is empty, a transform does not fit its images,
     /// `normalise` is for another number of channels, weights are not one an image, negative or all
-    /// 0; and where `drop_last` would leave nothing.
+    /// 0; where `drop_last` would leave nothing; and where transforms are for a device that cannot do
+    /// them.
     pub fn new(dataset: Arc<dyn Dataset>, config: LoaderConfig) -> Result<Self> {
         if config.batch == 0 {
             return Err(Error::setting("batch", 0, "must be 1 or more"));
@@ -141,6 +173,12 @@ impl Loader {
             let remedy = format!("data set {} has {} channels", dataset.name(), shape[0]);
             return Err(Error::setting("normalise", given, remedy));
         }
+        let prepared = || {
+            let on_device = config.transforms.on_device(dataset.shape(), &config.normalise);
+            let remedy = "these transforms are for threads; leave `on_device` out";
+            on_device.ok_or_else(|| Error::setting("transforms", "on the device", remedy))
+        };
+        let preparation = config.on_device.then(prepared).transpose()?;
         let sums = cumulative(&config.weights, count)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = match config.threads {
@@ -153,13 +191,18 @@ impl Loader {
             .transpose()
             .map_err(|e| Error::setting("threads", threads, format!("cannot be started: {e}")))?;
         let spare = Arc::default();
-        let shared = Shared { dataset, config, spare, pool, shape, size, sums };
+        let shared = Shared { dataset, config, spare, pool, shape, size, preparation, sums };
         Ok(Loader { shared: Arc::new(shared) })
     }
 
     /// `[channels, height, width]` of the images in its batches.
     pub fn shape(&self) -> [usize; 3] {
         self.shared.shape
+    }
+
+    /// What a device does with its batches, where it makes the values.
+    pub fn preparation(&self) -> Option<&Preparation> {
+        self.shared.preparation.as_ref()
     }
 
     /// The data set.
@@ -239,36 +282,46 @@ impl Shared {
 
     /// Makes the batch of these indices, those left out that cannot be read.
     fn make(&self, indices: &[u32], epoch: u32, scratch: &Mutex<Vec<Scratch>>) -> Result<Batch> {
-        let spare = lock(&self.spare).pop();
-        let (mut images, labels) = spare.unwrap_or_default();
         let len = indices.len();
-        if images.capacity() == 0 {
-            // Zeros from the system, which the threads touch first.
-            images = vec![0.0; len * self.size];
-        }
-        let mut batch = Batch { images, labels, len, spare: Arc::clone(&self.spare) };
-        batch.images.resize(len * self.size, 0.0);
-        batch.labels.resize(len, 0);
-        let (images, labels) = (&mut batch.images, &mut batch.labels);
-        match &self.pool {
-            None => {
-                let parts = images.chunks_exact_mut(self.size).zip(labels).zip(indices);
-                parts.into_iter().try_for_each(|((image, label), &index)| {
-                    *label = self.image(index, epoch, scratch, image)?;
-                    Ok(())
-                })?;
+        let Buffers { images, pixels, draws, labels } = lock(&self.spare).pop().unwrap_or_default();
+        let spare = Arc::clone(&self.spare);
+        let mut batch = Batch { images, pixels, draws, labels, len, spare };
+        let Sizes { values, words, draws } = self.sizes();
+        resize(&mut batch.images, len * values);
+        resize(&mut batch.pixels, len * words);
+        resize(&mut batch.draws, len * draws);
+        resize(&mut batch.labels, len);
+        let slots: Vec<_> = match self.preparation {
+            None => batch.images.chunks_exact_mut(values).map(Slot::Values).collect(),
+            Some(_) => {
+                let words = batch.pixels.chunks_exact_mut(words);
+                let pairs = words.zip(batch.draws.chunks_exact_mut(draws));
+                pairs.map(|(words, draws)| Slot::Bytes { words, draws }).collect()
             }
+        };
+        let labels = &mut batch.labels;
+        let fill = |((slot, label), &index): ((Slot<'_>, &mut u32), &u32)| {
+            *label = self.image(index, epoch, scratch, slot)?;
+            Ok(())
+        };
+        match &self.pool {
+            None => slots.into_iter().zip(labels).zip(indices).try_for_each(fill)?,
             // An image at a time: one may take much longer to decode than another.
             Some(pool) => pool.install(|| {
-                let parts = images.par_chunks_exact_mut(self.size).zip(labels).zip(indices);
-                parts.with_max_len(1).try_for_each(|((image, label), &index)| {
-                    *label = self.image(index, epoch, scratch, image)?;
-                    Ok(())
-                })
+                let parts = slots.into_par_iter().zip(labels).zip(indices);
+                parts.with_max_len(1).try_for_each(fill)
             })?,
         }
-        batch.leave_out(self.size);
+        batch.leave_out(self.sizes());
         Ok(batch)
+    }
+
+    /// The elements of an image in each vector of a batch.
+    fn sizes(&self) -> Sizes {
+        match self.preparation.as_ref().map(Preparation::op) {
+            None => Sizes { values: self.size, words: 0, draws: 0 },
+            Some(op) => Sizes { values: 0, words: op.words(), draws: op.draws() },
+        }
     }
 
     /// Makes the image of this index, and returns its label; [`MISSING`] where it is left out.
@@ -277,14 +330,33 @@ impl Shared {
         index: u32,
         epoch: u32,
         scratch: &Mutex<Vec<Scratch>>,
-        image: &mut [f32],
+        slot: Slot<'_>,
     ) -> Result<u32> {
         let Shared { dataset, config, .. } = self;
         let key = DrawKey { seed: config.seed, epoch };
-        let mut own = lock(scratch).pop().unwrap_or_default();
-        let made =
-            config.transforms.apply(&**dataset, index, key, &config.normalise, &mut own, image);
-        lock(scratch).push(own);
+        let made = match slot {
+            Slot::Values(image) => {
+                let mut own = lock(scratch).pop().unwrap_or_default();
+                let made = config.transforms.apply(
+                    &**dataset,
+                    index,
+                    key,
+                    &config.normalise,
+                    &mut own,
+                    image,
+                );
+                lock(scratch).push(own);
+                made
+            }
+            Slot::Bytes { words, draws } => {
+                if let Some(preparation) = &self.preparation {
+                    preparation.draw(index, key, draws);
+                }
+                let bytes = bytemuck::cast_slice_mut(words);
+                let count = dataset.shape().iter().product::<usize>().min(bytes.len());
+                dataset.try_load(index as usize, &mut bytes[..count])
+            }
+        };
         let classes = dataset.classes().len();
         match made? {
             None => Ok(MISSING),
@@ -298,6 +370,22 @@ impl Shared {
     }
 }
 
+/// The elements of an image in the vectors of a [`Batch`].
+struct Sizes {
+    values: usize,
+    words: usize,
+    draws: usize,
+}
+
+/// Makes it `length` elements long.
+fn resize<T: Clone + Default>(vector: &mut Vec<T>, length: usize) {
+    if vector.capacity() == 0 {
+        // Zeros from the system, which the threads touch first.
+        *vector = vec![T::default(); length];
+    }
+    vector.resize(length, T::default());
+}
+
 /// The vector, also where a thread panicked while it had it: each state of it is a good one.
 fn lock<T>(vector: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
     vector.lock().unwrap_or_else(PoisonError::into_inner)
@@ -305,10 +393,13 @@ fn lock<T>(vector: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
 
 impl Batch {
     /// Closes the gaps of the images that are [`MISSING`].
-    fn leave_out(&mut self, size: usize) {
+    fn leave_out(&mut self, sizes: Sizes) {
+        let Sizes { values, words, draws } = sizes;
         for at in (0..self.len).rev().filter(|&at| self.labels[at] == MISSING).collect::<Vec<_>>() {
             self.labels.remove(at);
-            self.images.drain(at * size..(at + 1) * size);
+            self.images.drain(at * values..(at + 1) * values);
+            self.pixels.drain(at * words..(at + 1) * words);
+            self.draws.drain(at * draws..(at + 1) * draws);
             self.len -= 1;
         }
     }

@@ -38,7 +38,7 @@ pub use normalise::Normalise;
 #[cfg(feature = "images")]
 pub use photos::photograph;
 pub use picture::{Picture, Region};
-pub use transform::{Transform, Transforms};
+pub use transform::{Preparation, Transform, Transforms};
 
 /// Labelled images of one size. Implementations are read by several threads at once.
 pub trait Dataset: Send + Sync {

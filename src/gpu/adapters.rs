@@ -94,12 +94,7 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
     let subgroups = features.contains(wgpu::Features::SUBGROUP);
     AdapterReport {
         selector: format!("gpu:{index}"),
-        kind: match kind(&info) {
-            AdapterKind::Discrete => "discrete",
-            AdapterKind::Integrated => "integrated",
-            AdapterKind::Software => "software",
-            AdapterKind::Other => "other",
-        },
+        kind: kind(&info).name(),
         backend: info.backend.to_str().to_owned(),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         f16: features.contains(wgpu::Features::SHADER_F16),

@@ -9,7 +9,7 @@ use super::adapters::{self, AdapterReport, Found};
 use super::shader::{self, Pipeline};
 use super::tuner::Tuner;
 use crate::error::{Error, Result};
-use crate::kernel::{Adapter, Constant, Shader};
+use crate::kernel::{Adapter, AdapterKind, Constant, Shader};
 
 /// How a device is opened.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,9 @@ pub struct GpuOptions {
     pub max_binding_bytes: Option<u64>,
     /// Run no more than this many workgroups along an axis, as if the adapter could not.
     pub max_groups: Option<u32>,
+    /// Choose kernels and the way of the data as for an adapter of this kind: what GPUs run can be run on a
+    /// software adapter so, slowly.
+    pub kind: Option<AdapterKind>,
 }
 
 /// How many objects of each kind have been created on a device since it was opened.
@@ -131,6 +134,7 @@ impl GpuEngine {
         if let Some(groups) = options.max_groups {
             facts.max_groups = groups.min(facts.max_groups);
         }
+        facts.kind = options.kind.unwrap_or(facts.kind);
         let inner = Inner {
             device,
             queue,

@@ -13,6 +13,7 @@ pub mod cooperative;
 pub mod dropout;
 pub mod elementwise;
 pub mod gemm;
+pub mod images;
 pub mod loss;
 pub mod lrn;
 pub mod norm;

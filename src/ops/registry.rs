@@ -36,6 +36,7 @@ pub const FAMILIES: &[Family] = &[
     super::dropout::FAMILY,
     super::elementwise::FAMILY,
     super::gemm::FAMILY,
+    super::images::FAMILY,
     super::loss::FAMILY,
     super::lrn::FAMILY,
     super::norm::FAMILY,

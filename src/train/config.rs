@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::explosion::check_gradient_growth;
 use super::loss::check_smoothing;
-use super::{Loss, Options, Precision, recipes};
+use super::{Loss, Options, Precision, TransformsOn, recipes};
 use crate::data::{self, Normalise, Source, Transform, Transforms};
 use crate::error::{Error, Result};
 use crate::graph::Recompute;
@@ -106,6 +106,9 @@ pub struct TrainConfig {
     /// Whether training images are changed at random, by `transforms` or in the way that suits the
     /// data.
     pub augment: bool,
+    /// Where training images are changed: on the device, where that pays, or on threads.
+    #[serde(skip_serializing_if = "is_default")]
+    pub transforms_on: TransformsOn,
     /// Whether the last evaluation averages ten crops of each image.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ten_crop: bool,
@@ -185,6 +188,7 @@ impl Default for TrainConfig {
             class_weights: false,
             label_smoothing: 0.0,
             augment: true,
+            transforms_on: TransformsOn::Auto,
             ten_crop: false,
             tensorboard: false,
             seed: 1,

@@ -8,9 +8,9 @@
 
 use super::fit::Course;
 use super::graphs::{self, GradientPlace, Names};
-use super::network::lend;
+use super::input::{Feed, lend};
 use super::step::counter;
-use super::{Loss, Trainer};
+use super::{ImageInput, Loss, Trainer};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Model;
@@ -129,8 +129,8 @@ pub(super) struct Probe<'a> {
     pub device: &'a Device,
     pub states: &'a Session,
     pub seed: u64,
-    pub images: &'a Tensor,
-    pub labels: &'a Tensor,
+    pub input: &'a ImageInput,
+    pub feed: &'a Feed<'a>,
     pub counter: &'a Tensor,
     /// The norm of all gradients above which they have exploded.
     pub limit: Option<f64>,
@@ -142,8 +142,8 @@ impl Probe<'_> {
     ///
     /// Errors where the device fails or the values do not fit it.
     pub fn run(&self) -> Result<Seen> {
-        let batch = self.labels.shape().elements();
-        let (graph, places) = graphs::probe(self.model, self.loss, batch, self.seed)?;
+        let batch = self.feed.len();
+        let (graph, places) = graphs::probe(self.model, self.input, self.loss, batch, self.seed)?;
         let mut session = Session::new(self.device);
         let mut program = session.load(self.device.plan(&graph)?)?;
         let mut states = vec![];
@@ -153,19 +153,17 @@ impl Probe<'_> {
             states.push((name, state));
         }
         let plan = program.plan();
-        let given = [
-            (Names::IMAGES, self.images),
-            (Names::LABELS, self.labels),
-            (Names::COUNTER, self.counter),
-        ];
+        let mean = self.input.mean()?;
+        let mean = mean.iter().map(|mean| (Names::MEAN, mean));
+        let given = self.feed.inputs().chain([(Names::COUNTER, self.counter)]).chain(mean);
         let has = |name: &str| plan.inputs.iter().any(|input| input.name == name);
-        let given: Vec<_> = given.into_iter().filter(|&(name, _)| has(name)).collect();
+        let given: Vec<_> = given.filter(|&(name, _)| has(name)).collect();
         let outputs = session.run(&mut program, &given)?;
 
         let (gradient_norm, exploded) = self.gradients(&places.gradients, &outputs)?;
         let first = |limit: f32| -> Result<Option<Culprit>> {
             let culprit = |layer: &str, part| Some(Culprit { layer: layer.to_owned(), part });
-            if is_bad(self.images, limit) {
+            if self.feed.images.iter().any(|(_, images)| is_bad(images, limit)) {
                 return Ok(culprit(Names::IMAGES, Part::Output));
             }
             for (layer, output) in &places.layers {
@@ -250,15 +248,15 @@ impl Trainer {
             let mut batch = batch?;
             let step = self.step + 1;
             let rate = self.rate(course, epoch, index);
-            let input = self.network.model().input_type(batch.len)?;
-            let found = lend(&mut batch, &input, |images, labels| {
+            let types = self.image_types(batch.len)?;
+            let found = lend(&mut batch, types, |feed| {
                 if step + 1 >= failed {
-                    let found = self.look(images, labels, step)?;
+                    let found = self.look(feed, step)?;
                     if step >= failed || found.is_certain {
                         return Ok(Some(found));
                     }
                 }
-                self.start_step(images, labels, rate, epoch + 1)?.wait()?;
+                self.start_step(feed, rate, epoch + 1)?.wait()?;
                 Ok(None)
             })?;
             if let Some(found) = found {
@@ -269,24 +267,21 @@ impl Trainer {
     }
 
     /// Looks through what `step` computes on a batch, a micro-batch at a time.
-    fn look(&self, images: &Tensor, labels: &Tensor, step: u64) -> Result<Found> {
-        let batch = labels.shape().elements();
-        let (micro_batch, per_image) =
-            (self.options.micro_batch.unwrap_or(batch), images.shape().per_sample());
-        let (pixels, classes) = (images.as_f32()?, labels.as_u32()?);
+    fn look(&self, feed: &Feed, step: u64) -> Result<Found> {
+        let batch = feed.len();
+        let micro_batch = self.options.micro_batch.unwrap_or(batch);
         let limit = self.norms.limit(self.options.max_gradient_growth);
         let (mut norm, mut huge, mut exploded) = (0.0, None, None);
         for first in (0..batch).step_by(micro_batch) {
             let count = micro_batch.min(batch - first);
-            let part = pixels[first * per_image..(first + count) * per_image].to_vec();
             let seen = Probe {
                 model: &self.network.model,
                 loss: &self.options.loss,
                 device: &self.network.device,
                 states: &self.network.session,
                 seed: self.options.seed,
-                images: &Tensor::f32(self.network.model.input_type(count)?.shape, part)?,
-                labels: &Tensor::u32([count], classes[first..first + count].to_vec())?,
+                input: &self.options.input,
+                feed: &feed.part(&(first..first + count))?,
                 counter: &counter(self.options.seed, step, first)?,
                 limit,
             }

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::divergence::{REMEDY, SNAPSHOT_STEPS, Snapshot};
-use super::network::lend;
+use super::input::lend;
 use super::step::{StepUnderWay, finish_step};
-use super::{EpochMetrics, Evaluation, Event, Network, Report, Stage, Trainer};
+use super::{EpochMetrics, Evaluation, Event, ImageInput, Network, Report, Stage, Trainer};
 use crate::data::{Loader, LoaderConfig, Source, Transforms};
 use crate::error::{Error, Result};
 use crate::optim::Scheduler;
@@ -168,16 +168,25 @@ impl Trainer {
         if last > 0 {
             self.prepare(last)?;
         }
-        Loader::new(
+        let loader = Loader::new(
             source.train.clone(),
             LoaderConfig {
                 seed: self.options.seed,
                 shuffle: true,
                 transforms,
+                on_device: self.options.input != ImageInput::Values,
                 weights: self.options.weights.clone(),
                 ..LoaderConfig::new(self.options.batch, source.normalise.clone())
             },
-        )
+        )?;
+        match &self.options.input {
+            ImageInput::Bytes(own) if loader.preparation() != Some(&**own) => {
+                let remedy = "is for other transforms, data or normalisation than those that are \
+                              trained with";
+                Err(Error::setting("input", "bytes", remedy))
+            }
+            _ => Ok(loader),
+        }
     }
 
     fn is_at_last_step(&self) -> bool {
@@ -205,10 +214,8 @@ impl Trainer {
             }
             let rate = self.rate(course, epoch, index);
             let mut batch = batch?;
-            let input = self.network.model().input_type(batch.len)?;
-            let step = lend(&mut batch, &input, |images, labels| {
-                self.start_step(images, labels, rate, epoch + 1)
-            })?;
+            let types = self.image_types(batch.len)?;
+            let step = lend(&mut batch, types, |feed| self.start_step(feed, rate, epoch + 1))?;
             under_way.push_back(step);
             if let Some(recording) = &mut self.recording {
                 recording.after_step(self.step, &self.network.session)?;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::precision::Scaled;
-use super::{Loss, Options, Precision};
+use super::{ImageInput, Loss, Options, Precision};
 use crate::error::Result;
 use crate::graph::{Graph, Initial, Origin};
 use crate::nn::builder::COUNTER;
@@ -25,6 +25,13 @@ pub struct Names;
 impl Names {
     /// Input: `[batch, channels, height, width]`, normalised.
     pub const IMAGES: &str = "images";
+    /// Input in place of the images: `u32` `[batch, words]`, their bytes; see
+    /// [`PrepareImages`](crate::ops::images::PrepareImages).
+    pub const PIXELS: &str = "pixels";
+    /// Input: `[batch, draws]`, what is to become of each image's bytes.
+    pub const DRAWS: &str = "draws";
+    /// Input: `[channels, height, width]`, what is subtracted from all images' bytes.
+    pub const MEAN: &str = "mean_image";
     /// Input: `[batch]`, class indices.
     pub const LABELS: &str = "labels";
     /// Input: `u32[4]`: seed (low, high word), step, index of the first sample in the batch.
@@ -49,11 +56,12 @@ impl Names {
 fn with_inputs(
     graph: &mut Graph,
     model: &Model,
+    input: &ImageInput,
     batch: usize,
     mode: Mode,
     seed: u64,
 ) -> Result<(Forward, Value)> {
-    let images = graph.input(Names::IMAGES, model.input_type(batch)?)?;
+    let images = input.add(graph, model, batch)?;
     let labels = graph.input(Names::LABELS, TensorType::u32([batch]))?;
     Ok((model.forward(graph, images, mode, seed)?, labels))
 }
@@ -64,12 +72,13 @@ fn with_inputs(
 fn with_loss(
     graph: &mut Graph,
     model: &Model,
+    input: &ImageInput,
     batch: usize,
     mode: Mode,
     seed: u64,
     loss: &Loss,
 ) -> Result<(Forward, Vec<(Value, Value)>)> {
-    let (forward, labels) = with_inputs(graph, model, batch, mode, seed)?;
+    let (forward, labels) = with_inputs(graph, model, input, batch, mode, seed)?;
     let auxiliaries = forward.auxiliaries.iter().map(|aux| (aux.logits, aux.weight));
     let mut seeds = vec![];
     for (logits, weight) in std::iter::once((forward.logits, 1.0)).chain(auxiliaries) {
@@ -105,7 +114,8 @@ fn differentiated(
     batch: usize,
 ) -> Result<Differentiated> {
     let (seed, loss) = (options.seed, &options.loss);
-    let (forward, mut seeds) = with_loss(graph, model, batch, Mode::Train, seed, loss)?;
+    let input = &options.input;
+    let (forward, mut seeds) = with_loss(graph, model, input, batch, Mode::Train, seed, loss)?;
     let scaled = match options.precision {
         Precision::F32 => None,
         Precision::F16 => Some(Scaled::new(graph)?),
@@ -228,12 +238,13 @@ pub(super) struct GradientPlace {
 /// Errors where the network cannot be built for this micro-batch.
 pub(super) fn probe(
     model: &Model,
+    input: &ImageInput,
     loss: &Loss,
     batch: usize,
     seed: u64,
 ) -> Result<(Graph, Places)> {
     let mut graph = Graph::new();
-    let (forward, seeds) = with_loss(&mut graph, model, batch, Mode::Train, seed, loss)?;
+    let (forward, seeds) = with_loss(&mut graph, model, input, batch, Mode::Train, seed, loss)?;
     let mut named: HashMap<Value, String> = HashMap::new();
     let mut name = |graph: &mut Graph, value: Value| -> Result<String> {
         if let Some(name) = named.get(&value) {
@@ -316,7 +327,8 @@ fn gradient_state(graph: &mut Graph, name: &str, parameter: Value) -> Result<Val
 /// Errors where the network cannot be built for this batch.
 pub fn evaluation(model: &Model, batch: usize) -> Result<Graph> {
     let mut graph = Graph::new();
-    let (forward, labels) = with_inputs(&mut graph, model, batch, Mode::Evaluate, 0)?;
+    let input = &ImageInput::Values;
+    let (forward, labels) = with_inputs(&mut graph, model, input, batch, Mode::Evaluate, 0)?;
     let inputs = [forward.logits, labels];
     let loss = graph.in_layer("loss", |g| g.add_all(SoftmaxCrossEntropy, &inputs))?[0];
     graph.output(Names::LOSS, loss)?;
@@ -334,8 +346,9 @@ pub fn evaluation(model: &Model, batch: usize) -> Result<Graph> {
 /// Errors where the network cannot be built for this batch.
 pub(super) fn loss_gradients(model: &Model, batch: usize) -> Result<Graph> {
     let mut graph = Graph::new();
+    let input = &ImageInput::Values;
     let (forward, seeds) =
-        with_loss(&mut graph, model, batch, Mode::Evaluate, 0, &Loss::default())?;
+        with_loss(&mut graph, model, input, batch, Mode::Evaluate, 0, &Loss::default())?;
     let gradients = gradients(&mut graph, &forward, &seeds)?;
     for (parameter, gradient) in forward.parameters.iter().zip(gradients) {
         graph.output(format!("gradient.{}", parameter.name), gradient)?;

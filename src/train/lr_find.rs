@@ -1,7 +1,7 @@
 //! The learning-rate finder.
 
 use super::Trainer;
-use super::network::lend;
+use super::input::lend;
 use super::step::finish_step;
 use crate::data::Source;
 use crate::error::{Error, Result};
@@ -79,10 +79,9 @@ impl Trainer {
         for (i, (epoch, batch)) in batches.take(steps).enumerate() {
             let mut batch = batch?;
             let learning_rate = (f64::from(from) * growth.powi(i as i32)) as f32;
-            let input = self.network.model().input_type(batch.len)?;
-            let step = lend(&mut batch, &input, |images, labels| {
-                self.start_step(images, labels, learning_rate, epoch + 1)
-            })?;
+            let types = self.image_types(batch.len)?;
+            let step =
+                lend(&mut batch, types, |feed| self.start_step(feed, learning_rate, epoch + 1))?;
             let loss = match finish_step(step) {
                 Err(Error::Diverged { .. }) => {
                     has_diverged = true;

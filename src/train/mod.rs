@@ -8,6 +8,7 @@ mod explosion;
 mod finished;
 mod fit;
 mod graphs;
+mod input;
 mod loss;
 mod lr_find;
 mod memory;
@@ -30,6 +31,7 @@ pub use finished::{Finished, Weights};
 pub use graphs::{
     Names, accumulation, application, evaluation, prediction, training_step, training_step_with,
 };
+pub use input::{ImageInput, TransformsOn};
 pub use loss::Loss;
 pub use lr_find::{LrFound, LrPoint, LrRange};
 pub use network::{Evaluation, Network};

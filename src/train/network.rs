@@ -5,15 +5,17 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::ImageInput;
 use super::graphs::{self, Names};
-use crate::data::{Batch, Dataset, Loader, LoaderConfig, Normalise};
+use super::input::lend;
+use crate::data::{Dataset, Loader, LoaderConfig, Normalise};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::io::safetensors;
 use crate::nn::Model;
 use crate::session::{Program, Session};
-use crate::tensor::{Tensor, TensorType};
+use crate::tensor::Tensor;
 
 /// How a network does on a data set.
 #[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
@@ -119,15 +121,14 @@ impl Network {
         for batch in loader.epoch(0) {
             let mut batch = batch?;
             let size = batch.len;
-            let input = self.model.input_type(size)?;
-            let outputs = lend(&mut batch, &input, |images, labels| {
-                check_labels(labels, self.classes)?;
+            let types = ImageInput::Values.types(&self.model, size)?;
+            let outputs = lend(&mut batch, types, |feed| {
+                check_labels(&feed.labels, self.classes)?;
                 let program = compiled(&mut self.evaluating, size, &mut self.session, || {
                     let graph = graphs::evaluation(&self.model, size)?;
                     with_evaluated(graph, &self.model, self.evaluated.as_deref())
                 })?;
-                let inputs = [(Names::IMAGES, images), (Names::LABELS, labels)];
-                self.session.run(program, &inputs)
+                self.session.run(program, &feed.inputs().collect::<Vec<_>>())
             })?;
             loss += f64::from(outputs.scalar(Names::LOSS)?) * batch.len as f64;
             top1 += f64::from(outputs.scalar(Names::TOP1)?);
@@ -243,19 +244,6 @@ fn compiled<'a>(
             Ok(entry.insert(session.load(plan)?))
         }
     }
-}
-
-/// Lends a batch's buffers as tensors, the images in this shape.
-pub(super) fn lend<T>(
-    batch: &mut Batch,
-    input: &TensorType,
-    run: impl FnOnce(&Tensor, &Tensor) -> Result<T>,
-) -> Result<T> {
-    let images = Tensor::f32(input.shape.clone(), std::mem::take(&mut batch.images))?;
-    let labels = Tensor::u32([batch.len], std::mem::take(&mut batch.labels))?;
-    let outcome = run(&images, &labels);
-    (batch.images, batch.labels) = (images.into_f32(), labels.into_u32());
-    outcome
 }
 
 /// Errors unless every label is one of `classes`.

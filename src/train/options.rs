@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::network::Evaluation;
-use super::{Loss, Precision};
+use super::{ImageInput, Loss, Precision};
 use crate::data::{Source, Transforms};
 use crate::graph::Recompute;
 use crate::optim::{Metric, Schedule};
@@ -29,6 +29,10 @@ pub struct Options {
     /// What happens to training images, in place of the source's own augmentation. Testing takes the
     /// still counterparts.
     pub transforms: Option<Transforms>,
+    /// Whether training images come to a step as values or as bytes that the device prepares, which is
+    /// then for the transforms, the data and the normalisation that it is trained with. See
+    /// [`TransformsOn::input`](super::TransformsOn::input).
+    pub input: ImageInput,
     /// The chances of the training images to be drawn, the same in each [stage](Stage); see
     /// [`LoaderConfig::weights`](crate::data::LoaderConfig::weights).
     pub weights: Vec<f32>,
@@ -63,6 +67,7 @@ impl Default for Options {
             recompute: Recompute::None,
             memory: None,
             transforms: None,
+            input: ImageInput::Values,
             weights: vec![],
             early_stop: None,
             best_by: Metric::Top1,

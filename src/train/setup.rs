@@ -49,6 +49,8 @@ impl Setup {
             name => Device::named(name)?,
         };
         let device = device.tuned(&config.tune, &Cache::user())?;
+        let (on, train, normalise) = (config.transforms_on, &*source.train, &source.normalise);
+        options.input = on.input(&device, train, &transforms, normalise)?;
         let mut trainer = Trainer::new(&device, model, config.optimizer(), options)?;
         let init = config.init.as_ref();
         let transfer = init

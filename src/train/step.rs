@@ -2,12 +2,13 @@
 
 use super::divergence::{REMEDY, is_lost};
 use super::graphs::Names;
+use super::input::Feed;
 use super::network::check_labels;
 use super::{StepMetrics, Trainer};
 use crate::error::{Error, Result};
 use crate::optim::GradientNorm;
 use crate::session::{Pending, Program, Session};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, TensorType};
 
 /// A step that may still be under way.
 pub(super) struct StepUnderWay {
@@ -35,26 +36,19 @@ impl Trainer {
         labels: &Tensor,
         learning_rate: f32,
     ) -> Result<StepMetrics> {
-        let step = self.start_step(images, labels, learning_rate, 1)?;
+        let step = self.start_step(&Feed::values(images, labels), learning_rate, 1)?;
         finish_step(step)
     }
 
     pub(super) fn start_step(
         &mut self,
-        images: &Tensor,
-        labels: &Tensor,
+        feed: &Feed,
         learning_rate: f32,
         epoch: u64,
     ) -> Result<StepUnderWay> {
-        check_labels(labels, self.network.classes)?;
-        let batch = labels.shape().elements();
-        let expected = self.network.model.input_type(batch)?;
-        if images.ty() != expected {
-            let (name, given) = (Names::IMAGES, images.ty());
-            return Err(Error::Usage(format!(
-                "`{name}` is {given}; {batch} labels and the model call for {expected}"
-            )));
-        }
+        check_labels(&feed.labels, self.network.classes)?;
+        let batch = feed.len();
+        self.check_images(feed)?;
         self.prepare(batch)?;
         let classes = self.network.classes;
         self.step += 1;
@@ -71,16 +65,14 @@ impl Trainer {
         };
         if let Some(program) = self.training.get_mut(&batch) {
             let counter = counter(self.options.seed, self.step, 0)?;
-            let inputs = [
-                (Names::IMAGES, images),
-                (Names::LABELS, labels),
-                (Names::COUNTER, &counter),
-                (Names::LEARNING_RATE, &rate),
-            ];
+            let mean = self.options.input.mean()?;
+            let mut inputs: Vec<_> = feed.inputs().collect();
+            inputs.extend([(Names::COUNTER, &counter), (Names::LEARNING_RATE, &rate)]);
+            inputs.extend(mean.iter().map(|mean| (Names::MEAN, mean)));
             let pending = start(&mut self.network.session, program, &inputs)?;
             return Ok(StepUnderWay { pending, metrics, classes });
         }
-        let mut outputs = self.accumulate(images, labels)?;
+        let mut outputs = self.accumulate(feed)?;
         let program = self.applying.as_mut();
         let program = program.ok_or_else(|| Error::Usage("no program applies gradients".into()))?;
         let inputs = [(Names::LEARNING_RATE, &rate)];
@@ -89,27 +81,41 @@ impl Trainer {
         Ok(StepUnderWay { pending: Pending::ready(outputs), metrics, classes })
     }
 
+    /// What the programs take images as.
+    pub(super) fn image_types(&self, batch: usize) -> Result<Vec<(&'static str, TensorType)>> {
+        self.options.input.types(&self.network.model, batch)
+    }
+
+    /// Errors unless the images are what the programs take.
+    fn check_images(&self, feed: &Feed) -> Result<()> {
+        let batch = feed.len();
+        for (name, ty) in self.image_types(batch)? {
+            let given = feed.inputs().find(|&(given, _)| given == name).map(|(_, t)| t.ty());
+            if given.as_ref() != Some(&ty) {
+                let given = given.map_or("missing".to_owned(), |ty| ty.to_string());
+                return Err(Error::Usage(format!(
+                    "`{name}` is {given}; {batch} labels and the model call for {ty}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the micro-batches of a batch, one after another, and returns its loss and top-1.
-    fn accumulate(&mut self, images: &Tensor, labels: &Tensor) -> Result<Vec<(String, Tensor)>> {
-        let batch = labels.shape().elements();
+    fn accumulate(&mut self, feed: &Feed) -> Result<Vec<(String, Tensor)>> {
+        let batch = feed.len();
         let micro_batch = self.options.micro_batch.unwrap_or(batch);
-        let per_image = images.shape().per_sample();
-        let (pixels, labels) = (images.as_f32()?, labels.as_u32()?);
+        let mean = self.options.input.mean()?;
         let (mut loss, mut top1) = (0.0, 0.0);
         for first in (0..batch).step_by(micro_batch) {
             let count = micro_batch.min(batch - first);
-            let part = pixels[first * per_image..(first + count) * per_image].to_vec();
-            let images = Tensor::f32(self.network.model.input_type(count)?.shape, part)?;
-            let labels = Tensor::u32([count], labels[first..first + count].to_vec())?;
+            let part = feed.part(&(first..first + count))?;
             let counter = counter(self.options.seed, self.step, first)?;
             let share = count as f32 / batch as f32;
             let share_input = Tensor::scalar(share);
-            let inputs = [
-                (Names::IMAGES, &images),
-                (Names::LABELS, &labels),
-                (Names::COUNTER, &counter),
-                (Names::SHARE, &share_input),
-            ];
+            let mut inputs: Vec<_> = part.inputs().collect();
+            inputs.extend([(Names::COUNTER, &counter), (Names::SHARE, &share_input)]);
+            inputs.extend(mean.iter().map(|mean| (Names::MEAN, mean)));
             let program = self.accumulating.get_mut(&count);
             let program = program
                 .ok_or_else(|| Error::Usage(format!("no program for a micro-batch of {count}")))?;

@@ -6,6 +6,8 @@
 mod common;
 mod divergence;
 mod faults;
+mod hardware;
+mod images;
 mod limits;
 mod loss;
 mod stages;

@@ -77,19 +77,26 @@ pub(super) fn mirror(image: &mut [f32], [_, _, width]: [usize; 3]) {
     image.chunks_exact_mut(width.max(1)).for_each(<[f32]>::reverse);
 }
 
-/// Sets a square about a random pixel to 0.
-pub(super) fn cut_out(
-    image: &mut [f32],
+/// The rows and the columns of a square about a random pixel, from the first to before the last.
+pub(super) fn hidden(
     [_, height, width]: [usize; 3],
     size: usize,
     random: &mut Stream,
-) {
+) -> [(usize, usize); 2] {
     let mut span = |extent: usize| {
         let first = i64::from(random.below(extent as u32)) - (size / 2) as i64;
         let last = first + size as i64;
         (first.clamp(0, extent as i64) as usize, last.clamp(0, extent as i64) as usize)
     };
-    let (rows, columns) = (span(height), span(width));
+    [span(height), span(width)]
+}
+
+/// Sets these rows and columns to 0.
+pub(super) fn hide(
+    image: &mut [f32],
+    [_, height, width]: [usize; 3],
+    [rows, columns]: [(usize, usize); 2],
+) {
     for plane in image.chunks_exact_mut((height * width).max(1)) {
         for row in plane.chunks_exact_mut(width).take(rows.1).skip(rows.0) {
             row[columns.0..columns.1].fill(0.0);

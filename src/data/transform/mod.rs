@@ -21,12 +21,14 @@ use super::{Augment, Dataset, Normalise, Picture};
 use crate::error::{Error, Result};
 use crate::philox::Stream;
 
+mod device;
 mod geometry;
 mod kind;
 mod mixing;
 mod statistics;
 mod view;
 
+pub use device::Preparation;
 pub use kind::Transform;
 pub use statistics::{Statistics, principal_colours};
 use view::Shown;
@@ -303,7 +305,10 @@ impl Transforms {
                     self.statistics.add_colour(values, strength, &mut random)?;
                 }
                 Transform::SubtractMean {} => self.statistics.subtract_mean(values, shape)?,
-                &Transform::Cutout { size } => geometry::cut_out(values, shape, size, &mut random),
+                &Transform::Cutout { size } => {
+                    let hidden = geometry::hidden(shape, size, &mut random);
+                    geometry::hide(values, shape, hidden);
+                }
                 &Transform::Mixup { alpha } => {
                     let partner = random.below(dataset.len() as u32);
                     let share = mixing::share(alpha, &mut random);

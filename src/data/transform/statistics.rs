@@ -55,22 +55,29 @@ impl Statistics {
         Ok(())
     }
 
-    pub(super) fn add_colour(
-        &self,
-        values: &mut [f32],
-        strength: f32,
-        random: &mut Stream,
-    ) -> Result<()> {
+    /// What is added to each channel of an image.
+    pub(super) fn added_colour(&self, strength: f32, random: &mut Stream) -> Result<[f32; 3]> {
         let Some(colours) = &self.colours else {
             let problem = "the training set's colours are not known; call `Transforms::fit`";
             return Err(Error::setting("transforms", "pca-colour", problem));
         };
         let [a, b] = normal_pair(random.word(), random.word());
         let [c, _] = normal_pair(random.word(), random.word());
-        let plane = (values.len() / 3).max(1);
-        for (channel, values) in values.chunks_exact_mut(plane).enumerate().take(3) {
+        Ok([0, 1, 2].map(|channel| {
             let draws = [a, b, c].into_iter().zip(colours);
-            let added: f32 = draws.map(|(draw, colour)| draw * strength * colour[channel]).sum();
+            draws.map(|(draw, colour)| draw * strength * colour[channel]).sum()
+        }))
+    }
+
+    pub(super) fn add_colour(
+        &self,
+        values: &mut [f32],
+        strength: f32,
+        random: &mut Stream,
+    ) -> Result<()> {
+        let plane = (values.len() / 3).max(1);
+        let added = self.added_colour(strength, random)?;
+        for (values, added) in values.chunks_exact_mut(plane).zip(added) {
             values.iter_mut().for_each(|value| *value += added);
         }
         Ok(())
