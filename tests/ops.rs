@@ -98,6 +98,13 @@ fn gpu_agrees_with_the_oracle_with_all_features() {
 }
 
 #[test]
+fn gpu_agrees_with_the_oracle_with_the_kernels_of_a_discrete_one() {
+    if let Some(device) = common::discrete_gpu() {
+        parity(&device, "discrete");
+    }
+}
+
+#[test]
 fn gpu_agrees_with_the_oracle_with_checked_shaders() {
     if let Some(device) = common::checked_gpu() {
         parity(&device, "checked");

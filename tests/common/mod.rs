@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use gabor::device::Device;
 use gabor::gpu::GpuOptions;
 use gabor::graph::{Graph, Plan, Target};
+use gabor::kernel::AdapterKind;
 use gabor::ops::case::{Case, oracle};
 use gabor::ops::elementwise::Cast;
 use gabor::ops::{Emit, Types};
@@ -40,6 +41,13 @@ pub fn gpu() -> Option<Device> {
 pub fn full_gpu() -> Option<Device> {
     static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
     DEVICE.get_or_init(|| gpu_with(GpuOptions::default())).clone()
+}
+
+/// The adapter taken for a discrete GPU: with the kernels and the way of the data of one.
+pub fn discrete_gpu() -> Option<Device> {
+    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
+    let options = GpuOptions { kind: Some(AdapterKind::Discrete), ..Default::default() };
+    DEVICE.get_or_init(|| gpu_with(options)).clone()
 }
 
 /// The adapter with run-time checks in every shader.

@@ -6,14 +6,6 @@ use gabor::train::{ImageInput, Precision, TransformsOn};
 
 use super::*;
 
-/// The adapter, for which all is chosen as for a discrete GPU.
-fn discrete() -> Option<Device> {
-    let kind = Some(AdapterKind::Discrete);
-    let device = common::gpu_with(GpuOptions { kind, ..GpuOptions::default() })?;
-    assert!(matches!(device.target(), Target::Gpu(adapter) if !adapter.is_software()));
-    Some(device)
-}
-
 /// The losses of a few steps with the default network, on digits with their augmentation, and that of
 /// the test set.
 fn losses(device: &Device, precision: Precision) -> Vec<f32> {
@@ -33,7 +25,7 @@ fn losses(device: &Device, precision: Precision) -> Vec<f32> {
 
 #[test]
 fn the_default_network_learns_the_same_by_the_kernels_of_a_gpu() {
-    let Some(gpu) = discrete() else { return };
+    let Some(gpu) = common::discrete_gpu() else { return };
     let cpu = losses(&Device::cpu(), Precision::F32);
     assert_eq!(cpu.len(), 4);
     let single = losses(&gpu, Precision::F32);
