@@ -13,7 +13,7 @@
 // a and b are texels of four elements, texel i at column i % 2^SHIFT of row i / 2^SHIFT. ALIGNED_A: lda,
 // stride_a and offset_a are multiples of 4 (else each vector costs two loads); ALIGNED_B alike.
 //
-// Split k, workgroup and grid: as in subgroup.wgsl.
+// Split k and workgroup: as in subgroup.wgsl; tiles as lib/swizzle.wgsl says.
 const SHIFT_A: u32 = 12u;
 const SHIFT_B: u32 = 12u;
 const TILE_M: u32 = 32u;
@@ -52,6 +52,7 @@ fn last_b() -> u32 {
 // import lib/gemm.wgsl
 // import lib/subgroup_tile.wgsl
 // import lib/gemm_rows.wgsl
+// import lib/swizzle.wgsl
 
 @compute @workgroup_size(8)
 fn main(
@@ -62,9 +63,10 @@ fn main(
     let flat = wid.x + wid.y * groups.x;
     let tiles_m = (params.m + TILE_M - 1u) / TILE_M;
     let tiles_n = (params.n + TILE_N - 1u) / TILE_N;
-    let row = flat / tiles_n % tiles_m * TILE_M;
-    let column = flat % tiles_n * TILE_N + lane * 4u;
     let slice = flat / (tiles_n * tiles_m);
+    let tile = tile_at(flat - slice * tiles_n * tiles_m, tiles_m, tiles_n);
+    let row = tile.x * TILE_M;
+    let column = tile.y * TILE_N + lane * 4u;
     let member = slice % params.batch;
     let k_start = slice / params.batch * params.k_part;
     if k_start >= params.k {
