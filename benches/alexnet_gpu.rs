@@ -2,7 +2,7 @@
 //! `cargo bench --bench alexnet_gpu`.
 //!
 //! It prints the figures and writes them as JSON. `-- --software` runs a small network on an adapter
-//! in software, to try the bench. Other frameworks are timed too where their programs are named, by
+//! in software, with the kernels of a GPU, to try the bench. Other frameworks are timed too where their programs are named, by
 //! an argument or a variable: `--burn "PROGRAM ARGUMENTS"` or `GABOR_BENCH_BURN`, `--torch "PROGRAM
 //! ARGUMENTS"` or `GABOR_BENCH_TORCH`. Each is run with `--only alexnet_train --batch N` and prints a
 //! JSON object a line.
@@ -52,7 +52,9 @@ fn run(arguments: &[String]) -> Result<()> {
         return Err(Error::Usage(remedy.into()));
     };
     let options = options(is_software, peers(arguments)?)?;
-    let open = || Device::named(&selector);
+    // The rehearsal takes the way of the real thing.
+    let name = if is_software { format!("{selector} as discrete") } else { selector };
+    let open = || Device::named(&name);
     let report = report(&options, &open, &|what| eprintln!("{what} ..."))?;
     print(&report);
     let path = target().join("alexnet_gpu.json");
