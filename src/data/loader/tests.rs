@@ -221,3 +221,73 @@ fn what_goes_wrong_in_the_data_set_is_the_last_item() {
         }
     }
 }
+
+/// [`dataset`] without every third image, which cannot be read.
+struct Holey(Arc<dyn Dataset>);
+
+impl Dataset for Holey {
+    fn name(&self) -> &str {
+        "holey"
+    }
+    fn len(&self) -> usize {
+        COUNT
+    }
+    fn shape(&self) -> [usize; 3] {
+        self.0.shape()
+    }
+    fn classes(&self) -> &[String] {
+        self.0.classes()
+    }
+    fn load(&self, index: usize, pixels: &mut [u8]) -> Result<u32> {
+        self.0.load(index, pixels)
+    }
+    fn try_load(&self, index: usize, pixels: &mut [u8]) -> Result<Option<u32>> {
+        if index.is_multiple_of(3) { Ok(None) } else { self.load(index, pixels).map(Some) }
+    }
+}
+
+/// A batch of bytes: labels, then the bytes and the draws of each image.
+type Bytes = (Vec<u32>, Vec<(Vec<u32>, Vec<f32>)>);
+
+#[test]
+fn batches_of_bytes_hold_each_image_with_its_own_draws() {
+    let load = |batch, threads, set: Arc<dyn Dataset>| -> (Loader, Vec<Bytes>) {
+        let config = LoaderConfig { on_device: true, threads, ..config(batch) };
+        let loader = Loader::new(set, config).unwrap();
+        let op = loader.preparation().unwrap().op();
+        let batches = loader.epoch(3).map(|batch| {
+            let batch = batch.unwrap();
+            assert!(batch.images.is_empty());
+            assert_eq!(batch.pixels.len(), batch.len * op.words());
+            assert_eq!(batch.draws.len(), batch.len * op.draws());
+            let words = batch.pixels.chunks(op.words()).map(<[_]>::to_vec);
+            let draws = batch.draws.chunks(op.draws()).map(<[_]>::to_vec);
+            (batch.labels.clone(), words.zip(draws).collect())
+        });
+        let batches = batches.collect();
+        (loader, batches)
+    };
+    let (loader, expected) = load(8, 1, dataset());
+    assert_eq!(load(8, 5, dataset()).1, expected);
+    // The bytes are those of the data set, and no two images were drawn for alike.
+    let flat = |batches: Vec<Bytes>| -> Vec<(u32, (Vec<u32>, Vec<f32>))> {
+        batches.into_iter().flat_map(|(labels, images)| labels.into_iter().zip(images)).collect()
+    };
+    let all = flat(expected);
+    let (mut pixels, mut draws) = (vec![0; SIZE], HashSet::new());
+    for (label, (words, row)) in &all {
+        loader.dataset().load(*label as usize, &mut pixels).unwrap();
+        assert_eq!(&bytemuck::cast_slice::<u32, u8>(words)[..SIZE], pixels);
+        draws.insert(row.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+    }
+    assert_eq!((all.len(), draws.len()), (COUNT, COUNT));
+    // Images that are left out take their bytes and draws with them.
+    let (_, holey) = load(8, 3, Arc::new(Holey(dataset())));
+    let kept = all.into_iter().filter(|(label, _)| !label.is_multiple_of(3));
+    assert_eq!(flat(holey), kept.collect::<Vec<_>>());
+    // What is for threads alone is refused.
+    let mixup = Transforms::new(vec![Transform::Mixup { alpha: 0.2 }]).unwrap();
+    let config = LoaderConfig { transforms: mixup, on_device: true, ..config(8) };
+    let error = Loader::new(dataset(), config).err().unwrap().to_string();
+    assert!(error.contains("for threads"), "{error}");
+}
