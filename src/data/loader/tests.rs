@@ -246,8 +246,10 @@ impl Dataset for Holey {
     }
 }
 
-/// A batch of bytes: labels, then the bytes and the draws of each image.
-type Bytes = (Vec<u32>, Vec<(Vec<u32>, Vec<f32>)>);
+/// An image's bytes and draws.
+type Own = (Vec<u32>, Vec<f32>);
+/// A batch of bytes: labels, then the images.
+type Bytes = (Vec<u32>, Vec<Own>);
 
 #[test]
 fn batches_of_bytes_hold_each_image_with_its_own_draws() {
@@ -270,7 +272,7 @@ fn batches_of_bytes_hold_each_image_with_its_own_draws() {
     let (loader, expected) = load(8, 1, dataset());
     assert_eq!(load(8, 5, dataset()).1, expected);
     // The bytes are those of the data set, and no two images were drawn for alike.
-    let flat = |batches: Vec<Bytes>| -> Vec<(u32, (Vec<u32>, Vec<f32>))> {
+    let flat = |batches: Vec<Bytes>| -> Vec<(u32, Own)> {
         batches.into_iter().flat_map(|(labels, images)| labels.into_iter().zip(images)).collect()
     };
     let all = flat(expected);

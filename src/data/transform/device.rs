@@ -105,9 +105,8 @@ impl Preparation {
                     cut = cut.part([-(size as i64); 2], [height + 2 * size, width + 2 * size]);
                 }
                 &Transform::Flip { chance } => {
-                    if geometry::is_mirrored(chance, &mut random) {
-                        cut = cut.mirrored();
-                    }
+                    let turns = geometry::is_mirrored(chance, &mut random);
+                    cut = if turns { cut.mirrored() } else { cut };
                 }
                 Transform::Vary(augment) => {
                     let draw = augment.draw(&mut random);
