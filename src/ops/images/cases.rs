@@ -26,7 +26,8 @@ fn window(draw: &mut Draw, input: [usize; 2], output: [usize; 2]) -> Window {
 /// Random draws of all kinds for an op.
 fn image_draws(draw: &mut Draw, op: &PrepareImages) -> ImageDraws {
     let [_, height, width] = op.image;
-    let middle = op.turned.unwrap_or(op.size);
+    // Without turning nothing says how large the image is between the windows.
+    let middle = op.turned.unwrap_or([height + 2, width + 1]);
     let mut uniform =
         |low: f32, high: f32| low + (high - low) * draw.size(0, 1 << 20) as f32 / 1048576.0;
     let (angle, scale) = (uniform(-3.0, 3.0), uniform(0.7, 1.4));
@@ -46,10 +47,7 @@ fn image_draws(draw: &mut Draw, op: &PrepareImages) -> ImageDraws {
         ..ImageDraws::none(op.size)
     };
     draws.first = window(draw, [height, width], middle);
-    draws.last = match op.turned {
-        Some(turned) => window(draw, turned, op.size),
-        None => Window::whole(op.size),
-    };
+    draws.last = window(draw, middle, op.size);
     if draw.flip() {
         // As many draws leave colours alone: then nothing is clamped.
         (draws.contrast, draws.offset, draws.saturation) = (1.0, 0.0, 1.0);
