@@ -64,7 +64,7 @@ impl Device {
     /// Errors where there is none, with those that there are.
     #[cfg(feature = "gpu")]
     pub fn gpu(selector: &str) -> Result<Self> {
-        pollster::block_on(Device::gpu_with(selector, GpuOptions::default()))
+        Device::gpu_as(selector, None)
     }
 
     #[cfg(feature = "gpu")]

@@ -180,8 +180,10 @@ fn products_of_many_tiles() {
         .map(|(o, ld)| Stored::rows(o, ld));
     let problem = Problem::new([m, n, k], a, b, c);
     let inputs = [m * k, k * n, 1, m * n].map(|len| draw.normal([len]));
-    let product = Product { problem, kind: AdapterKind::Discrete };
-    check(&Case::new("many tiles", product, inputs.into()), &device);
+    for kind in [AdapterKind::Software, AdapterKind::Discrete] {
+        let case = Case::new("many tiles", Product { problem, kind }, inputs.clone().into());
+        check(&case, &device);
+    }
 }
 
 #[test]

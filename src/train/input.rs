@@ -124,7 +124,6 @@ impl ImageInput {
 }
 
 /// The images of a batch, as they come to a step, and their labels.
-#[derive(Clone)]
 pub(super) struct Feed<'a> {
     pub images: Vec<(&'static str, Cow<'a, Tensor>)>,
     pub labels: Cow<'a, Tensor>,
