@@ -200,6 +200,16 @@ impl Program {
         }
     }
 
+    /// Records a run for a GPU and drops what was recorded, as a run whose commands are in the
+    /// processor's caches finds them. Does nothing on the CPU.
+    pub(crate) fn rehearse(&self) {
+        match &self.0 {
+            ProgramInner::Cpu(_) => {}
+            #[cfg(feature = "gpu")]
+            ProgramInner::Gpu(program) => program.rehearse(),
+        }
+    }
+
     /// The copies that a GPU makes in a run: of what kernels load from textures, and of values that are kept
     /// from what is written over them. None on the CPU.
     pub fn copies(&self) -> usize {

@@ -111,7 +111,29 @@ fn rows_add_up_to_layers_passes_and_the_step() {
         assert!(is_near(conv2.of_peak, arithmetic.max(traffic) / conv2.ms));
         let has_host = !matches!(device, Device::Cpu);
         assert_eq!(profile.host.is_some(), has_host);
-        assert!(profile.host.is_none_or(|host| host.dispatches > 20 && host.start_us > 0.0));
+        assert!(profile.host.is_none_or(|host| host.dispatches > 20));
+        assert!(profile.host.is_none_or(|host| host.start_us > 0.0 && host.warm_start_us > 0.0));
+    }
+}
+
+#[test]
+fn a_rehearsal_runs_nothing() {
+    let workload = Workload::training_step(&lenet(), &sgd(), 3, Precision::F32).unwrap();
+    for device in devices() {
+        let losses = |rehearses: bool| -> Vec<u32> {
+            let mut runner = Runner::new(&device, &workload, 1).unwrap();
+            let step = |_| {
+                if rehearses {
+                    runner.rehearse();
+                }
+                let outputs = runner.run().unwrap();
+                outputs.get("loss").unwrap().as_f32().unwrap()[0].to_bits()
+            };
+            (0..3).map(step).collect()
+        };
+        let losses = [false, true].map(losses);
+        assert_eq!(losses[0], losses[1]);
+        assert!(losses[0][0] != losses[0][1] && losses[0][1] != losses[0][2], "{losses:?}");
     }
 }
 

@@ -126,6 +126,14 @@ impl Runner {
         Ok(timed)
     }
 
+    /// Records a run for a GPU some times and drops it, so that the processor's caches hold what the
+    /// next start needs. Nothing is run.
+    pub fn rehearse(&self) {
+        for _ in 0..REHEARSALS {
+            self.program.rehearse();
+        }
+    }
+
     /// Runs it once and says how many seconds of this thread's processor time it took to hand it over
     /// to the device, and how many seconds passed until it was done.
     pub(super) fn timed_start(&mut self) -> Result<[f64; 2]> {
@@ -153,6 +161,9 @@ impl Runner {
         Ok(start.elapsed().as_secs_f64())
     }
 }
+
+/// After so many recordings a further one is no faster.
+const REHEARSALS: usize = 4;
 
 /// The most repetitions of a workload in one run.
 const MOST_REPEATS: f64 = 200.0;

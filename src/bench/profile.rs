@@ -75,6 +75,12 @@ pub struct Host {
     pub start_us: f64,
     /// The same for each dispatch.
     pub us_per_dispatch: f64,
+    /// `start_us` of starts before which the same commands were recorded and dropped, so that they
+    /// were in the processor's caches. Kernels that run on the same processor empty these from
+    /// step to step; a GPU's kernels do not.
+    pub warm_start_us: f64,
+    /// The same for each dispatch.
+    pub warm_us_per_dispatch: f64,
 }
 
 /// An op of a training step.
@@ -168,7 +174,7 @@ pub fn profile(
     let mut runner = Runner::new(device, &workload, 1)?;
     // The second run is the first for which everything has been compiled.
     runner.run()?;
-    let (step_ms, start_us) = whole_steps(&mut runner)?;
+    let WholeSteps { step_ms, start_us, warm_start_us } = whole_steps(&mut runner)?;
     let began = Instant::now();
     let mut timelines = vec![];
     for _ in 0..options.steps.max(1) {
@@ -195,6 +201,8 @@ pub fn profile(
             copies: runner.copies(),
             start_us,
             us_per_dispatch: start_us / dispatches.max(1) as f64,
+            warm_start_us,
+            warm_us_per_dispatch: warm_start_us / dispatches.max(1) as f64,
         }),
         layers: sums(&rows, peak, |row| row.layer_of_parameter().to_owned()),
         passes: sums(&rows, peak, |row| row.pass.name().to_owned()),
@@ -250,18 +258,29 @@ pub fn layer_times(
     })
 }
 
-/// The medians of a whole step, in milliseconds, and of its start, in microseconds.
-fn whole_steps(runner: &mut Runner) -> Result<(f64, f64)> {
-    let (mut steps, mut starts) = (vec![], vec![]);
+/// Medians over untimed steps.
+struct WholeSteps {
+    step_ms: f64,
+    start_us: f64,
+    warm_start_us: f64,
+}
+
+/// Runs steps as a whole, every other one after a rehearsal.
+fn whole_steps(runner: &mut Runner) -> Result<WholeSteps> {
+    let (mut steps, mut starts, mut warm_starts) = (vec![], vec![], vec![]);
     let began = Instant::now();
     while steps.len() < 3 || (steps.len() < STARTS && began.elapsed().as_secs_f64() < SECONDS) {
         let [start, step] = runner.timed_start()?;
         starts.push(start * 1e6);
         steps.push(step * 1e3);
+        runner.rehearse();
+        warm_starts.push(runner.timed_start()?[0] * 1e6);
     }
-    steps.sort_by(f64::total_cmp);
-    starts.sort_by(f64::total_cmp);
-    Ok((median(&steps), median(&starts)))
+    let of = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        median(&values)
+    };
+    Ok(WholeSteps { step_ms: of(steps), start_us: of(starts), warm_start_us: of(warm_starts) })
 }
 
 /// The least seconds that a run of this plan can take, if each op reaches the device's peak of

@@ -148,6 +148,10 @@ fn print_profile(profile: &Profile, sort: Sort) {
             "host {:.0} us to record and submit {} dispatches and {} copies: {:.2} us a dispatch",
             host.start_us, host.dispatches, host.copies, host.us_per_dispatch
         ));
+        print_line(&format!(
+            "     {:.0} us where the processor's caches hold the commands: {:.2} us a dispatch",
+            host.warm_start_us, host.warm_us_per_dispatch
+        ));
     }
 }
 

@@ -138,11 +138,20 @@ impl GpuProgram {
         self.commands.iter().filter(is_copy).count()
     }
 
+    /// Records the step as a run does, and drops what it recorded.
+    pub(crate) fn rehearse(&self) {
+        let mut encoder = self.engine.device().create_command_encoder(&Default::default());
+        self.encode(&mut encoder, drop);
+        drop(encoder.finish());
+    }
+
     /// Writes the inputs, submits the step, and returns without waiting for it.
     pub(crate) async fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<GpuPending> {
         let mut encoder = self.engine.device().create_command_encoder(&Default::default());
         let upload = self.upload(inputs, &mut encoder).await?;
-        self.encode(&mut encoder);
+        self.encode(&mut encoder, |done| {
+            self.engine.submit(done);
+        });
         self.submit(encoder, upload).await
     }
 
@@ -214,7 +223,8 @@ impl GpuProgram {
         Ok(Some(staging))
     }
 
-    fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+    /// Encodes the commands; `hand_over` takes what has been encoded where a submission is to end.
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, hand_over: impl Fn(wgpu::CommandBuffer)) {
         let mut rest = &self.commands[..];
         while let Some(command) = rest.first() {
             match command {
@@ -225,7 +235,7 @@ impl GpuProgram {
                 Command::Submit => {
                     let next = self.engine.device().create_command_encoder(&Default::default());
                     let done = std::mem::replace(encoder, next);
-                    self.engine.submit(done.finish());
+                    hand_over(done.finish());
                     rest = &rest[1..];
                 }
                 Command::Dispatch { .. } => {
