@@ -200,8 +200,8 @@ impl Program {
         }
     }
 
-    /// Records a run for a GPU and drops what was recorded, as a run whose commands are in the
-    /// processor's caches finds them. Does nothing on the CPU.
+    /// Records a run for a GPU and drops what was recorded: the next run then finds in the processor's
+    /// caches what it records. Does nothing on the CPU.
     pub(crate) fn rehearse(&self) {
         match &self.0 {
             ProgramInner::Cpu(_) => {}

@@ -17,6 +17,7 @@ use gabor::error::Error;
 use gabor::graph::{Clock, Target};
 use gabor::nn::Model;
 use gabor::optim::Sgd;
+use gabor::session::Outputs;
 use gabor::train::Precision;
 use gabor::zoo;
 use serde_json::Value;
@@ -117,27 +118,6 @@ fn rows_add_up_to_layers_passes_and_the_step() {
 }
 
 #[test]
-fn a_rehearsal_runs_nothing() {
-    let workload = Workload::training_step(&lenet(), &sgd(), 3, Precision::F32).unwrap();
-    for device in devices() {
-        let losses = |rehearses: bool| -> Vec<u32> {
-            let mut runner = Runner::new(&device, &workload, 1).unwrap();
-            let step = |_| {
-                if rehearses {
-                    runner.rehearse();
-                }
-                let outputs = runner.run().unwrap();
-                outputs.get("loss").unwrap().as_f32().unwrap()[0].to_bits()
-            };
-            (0..3).map(step).collect()
-        };
-        let losses = [false, true].map(losses);
-        assert_eq!(losses[0], losses[1]);
-        assert!(losses[0][0] != losses[0][1] && losses[0][1] != losses[0][2], "{losses:?}");
-    }
-}
-
-#[test]
 fn every_op_has_a_time_by_the_clock_that_is_named() {
     // The last one was opened without optional features.
     let clocks = |device: &Device| match device {
@@ -171,20 +151,22 @@ fn every_op_has_a_time_by_the_clock_that_is_named() {
 }
 
 #[test]
-fn a_timed_run_computes_what_any_run_does() {
+fn timed_and_rehearsed_runs_compute_what_any_run_does() {
     let workload = Workload::training_step(&lenet(), &sgd(), 3, Precision::F32).unwrap();
+    let timed = |runner: &mut Runner| runner.run_timed().unwrap().0;
+    let rehearsed = |runner: &mut Runner| {
+        runner.rehearse();
+        runner.run().unwrap()
+    };
     for device in devices() {
-        let losses = |is_timed: bool| -> Vec<u32> {
+        let losses = |step: &dyn Fn(&mut Runner) -> Outputs| -> Vec<u32> {
             let mut runner = Runner::new(&device, &workload, 1).unwrap();
-            let mut step = || match is_timed {
-                true => runner.run_timed().unwrap().0,
-                false => runner.run().unwrap(),
-            };
-            (0..4).map(|_| step().scalar("loss").unwrap().to_bits()).collect()
+            (0..4).map(|_| step(&mut runner).scalar("loss").unwrap().to_bits()).collect()
         };
-        let plain = losses(false);
+        let plain = losses(&|runner| runner.run().unwrap());
         assert!(plain.windows(2).all(|pair| pair[0] != pair[1]), "each step updates: {plain:?}");
-        assert_eq!(losses(true), plain, "{}", device.name());
+        assert_eq!(losses(&timed), plain, "{}", device.name());
+        assert_eq!(losses(&rehearsed), plain, "{}", device.name());
     }
 }
 

@@ -77,7 +77,7 @@ pub struct Host {
     pub us_per_dispatch: f64,
     /// `start_us` of starts before which the same commands were recorded and dropped, so that they
     /// were in the processor's caches. Kernels that run on the same processor empty these from
-    /// step to step; a GPU's kernels do not.
+    /// step to step; a GPU's kernels should not.
     pub warm_start_us: f64,
     /// The same for each dispatch.
     pub warm_us_per_dispatch: f64,
@@ -174,7 +174,10 @@ pub fn profile(
     let mut runner = Runner::new(device, &workload, 1)?;
     // The second run is the first for which everything has been compiled.
     runner.run()?;
-    let WholeSteps { step_ms, start_us, warm_start_us } = whole_steps(&mut runner)?;
+    let is_gpu = !matches!(device, Device::Cpu);
+    let (step_ms, start_us) = whole_steps(&mut runner, false)?;
+    // The CPU engine records nothing.
+    let warm_start_us = if is_gpu { whole_steps(&mut runner, true)?.1 } else { start_us };
     let began = Instant::now();
     let mut timelines = vec![];
     for _ in 0..options.steps.max(1) {
@@ -184,7 +187,6 @@ pub fn profile(
     let plan = runner.plan();
     let dispatches = dispatches(plan);
     let rows = rows(plan, &timelines, peak);
-    let is_gpu = !matches!(device, Device::Cpu);
     Ok(Profile {
         model: model.name().into(),
         batch: options.batch,
@@ -258,29 +260,22 @@ pub fn layer_times(
     })
 }
 
-/// Medians over untimed steps.
-struct WholeSteps {
-    step_ms: f64,
-    start_us: f64,
-    warm_start_us: f64,
-}
-
-/// Runs steps as a whole, every other one after a rehearsal.
-fn whole_steps(runner: &mut Runner) -> Result<WholeSteps> {
-    let (mut steps, mut starts, mut warm_starts) = (vec![], vec![], vec![]);
+/// The medians of a whole step, in milliseconds, and of its start, in microseconds; with a rehearsal
+/// before each step, if so wanted.
+fn whole_steps(runner: &mut Runner, rehearses: bool) -> Result<(f64, f64)> {
+    let (mut steps, mut starts) = (vec![], vec![]);
     let began = Instant::now();
     while steps.len() < 3 || (steps.len() < STARTS && began.elapsed().as_secs_f64() < SECONDS) {
+        if rehearses {
+            runner.rehearse();
+        }
         let [start, step] = runner.timed_start()?;
         starts.push(start * 1e6);
         steps.push(step * 1e3);
-        runner.rehearse();
-        warm_starts.push(runner.timed_start()?[0] * 1e6);
     }
-    let of = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        median(&values)
-    };
-    Ok(WholeSteps { step_ms: of(steps), start_us: of(starts), warm_start_us: of(warm_starts) })
+    steps.sort_by(f64::total_cmp);
+    starts.sort_by(f64::total_cmp);
+    Ok((median(&steps), median(&starts)))
 }
 
 /// The least seconds that a run of this plan can take, if each op reaches the device's peak of
