@@ -2,8 +2,8 @@
 //
 // Forward: rows are output channels, the channels of a texel are grouped input channels (lib/texel_conv.wgsl):
 //     packed[g, o, i, j, 4 q + e] = weight[g, o, c, i * scale_y + py, j * scale_x + px]
-// BACKWARD, for the input's gradient: rows are grouped input channels, the channels of a texel are output
-// channels, and the taps come from last to first:
+// BACKWARD, for the input's gradient: rows are input channels of the phases of a stride (`phased`), the channels of a texel
+// are output channels, and the taps come from last to first:
 //     packed[g, r, i, j, 4 q + e] = weight[g, 4 q + e, c, (taps_height - 1 - i) * scale_y + py, (...j) * scale_x + px]
 // Outside of the kernel and past the last channel the values are 0.
 //
@@ -13,6 +13,9 @@
 // Workgroup: the vectors of one row. Grid: flattened.
 const SCALE_Y: u32 = 1u;
 const SCALE_X: u32 = 1u;
+const WHOLE_Y: u32 = 1u;
+const WHOLE_X: u32 = 1u;
+const CHANNELS: u32 = 1u;
 const BACKWARD: bool = false;
 const WIDTH: u32 = 8u;
 
@@ -43,7 +46,7 @@ fn element(group: u32, row: u32, i: u32, j: u32, channel: u32) -> f32 {
     var tap = vec2(i, j);
     if BACKWARD {
         output = channel;
-        part = ungrouped(row, scale);
+        part = phased(row, CHANNELS, scale, vec2(WHOLE_Y, WHOLE_X));
         tap = vec2(params.taps_height - 1u - i, params.taps_width - 1u - j);
     }
     let place = ungrouped_place(tap, part, scale);

@@ -10,17 +10,21 @@
 // image   [images, groups, packed_height, packed_width, quads] texels, likewise
 // bias    [groups * channels], from 0 on; unread unless BIAS; where RELU, negative results become 0
 // result  [images, groups * channels, height, width] from `result_start` on, images `result_image` apart:
-//         row r is the grouped channel r (lib/texel_conv.wgsl) of the pixel (y + first_y, x + first_x),
+//         row r is a channel of one phase (`phased`, lib/texel_conv.wgsl) of the pixel (y + first_y, x + first_x),
 //         whose first pixel is at (-top, -left)
 //
 // The texels of the taps of a pixel lie in `runs` runs of `run` texels each; run u starts
-// u / run_columns * step_y + u % run_columns * step_x texels after the pixel.
+// u / run_columns * step_y + u % run_columns * step_x texels after the pixel. Phases that lack the last row or column of taps
+// lack the first run or the first tap of a run here, since taps come from last to first.
 //
 // Workgroup: 8 lanes of one subgroup, TILE_M rows x 32 pixels of one group. Lane: TILE_M rows x 4 pixels.
 // A dispatch takes the rows first_row .. end_row. Grid: flattened, ceil(those / TILE_M) * ceil(pixels / 32) *
 // groups, rows fastest.
 const SCALE_Y: u32 = 1u;
 const SCALE_X: u32 = 1u;
+const WHOLE_Y: u32 = 1u;
+const WHOLE_X: u32 = 1u;
+const CHANNELS: u32 = 1u;
 const TILE_M: u32 = 32u;
 const SHIFT: u32 = 10u;
 const BIAS: bool = false;
@@ -64,6 +68,9 @@ struct Params {
 // import lib/subgroup_tile.wgsl
 // import lib/texel_conv.wgsl
 
+const SCALE = vec2(SCALE_Y, SCALE_X);
+const WHOLE = vec2(WHOLE_Y, WHOLE_X);
+
 fn weight_at(i: u32) -> vec4<f32> {
     return textureLoad(weight, vec2(i & ((1u << SHIFT) - 1u), i >> SHIFT));
 }
@@ -86,35 +93,26 @@ fn window_of(group: u32, pixel: vec3<u32>) -> u32 {
     return (y * params.packed_width + pixel.z * params.stride_x) * params.quads;
 }
 
-fn store(group: u32, row: u32, pixel: vec3<u32>, is_pixel: bool, value: f32) {
-    let scale = vec2(SCALE_Y, SCALE_X);
-    let part = ungrouped(row, scale);
-    // Wraps around below zero, and is no row or column then.
-    let place = ungrouped_place(pixel.yz + vec2(params.first_y, params.first_x), part, scale);
-    let y = place.x - params.top;
-    let x = place.y - params.left;
-    if !is_pixel || y >= params.height || x >= params.width {
-        return;
-    }
-    let channel = group * params.channels + part.x;
-    var total = value;
-    if BIAS {
-        total += bias[channel];
-    }
-    if RELU {
-        total = max(total, 0.0);
-    }
-    let plane = params.result_start + pixel.x * params.result_image
-        + channel * params.height * params.width;
-    result[plane + y * params.width + x] = total;
-}
-
-// The first channel of a whole tile, and where its pixels go in the result.
+// Where a tile goes: its first row, the first channel of its group, and of each of the lane's pixels the place in
+// channel 0 of the result, the row and the column. These wrap around below zero; a pixel past the last is
+// below the last row.
+var<private> tile_row: u32;
 var<private> first_channel: u32;
 var<private> places: vec4<u32>;
+var<private> ys: vec4<u32>;
+var<private> xs: vec4<u32>;
 
-fn finish_row(row: u32, sums: vec4<f32>) {
-    let channel = first_channel + row;
+fn place_of(pixel: vec3<u32>, is_pixel: bool) -> vec3<u32> {
+    let first = vec2(params.first_y, params.first_x);
+    let at = (pixel.yz + first) * SCALE - vec2(params.top, params.left);
+    let place = params.result_start + pixel.x * params.result_image + at.x * params.width + at.y;
+    return vec3(place, select(params.height, at.x, is_pixel), at.y);
+}
+
+// Stores a row of the tile for those pixels that the result has.
+fn finish_part(row: u32, sums: vec4<f32>, are_all: bool) {
+    let part = phased(tile_row + row, CHANNELS, SCALE, WHOLE);
+    let channel = first_channel + part.x;
     var totals = sums;
     if BIAS {
         totals += bias[channel];
@@ -122,18 +120,31 @@ fn finish_row(row: u32, sums: vec4<f32>) {
     if RELU {
         totals = max(totals, vec4<f32>());
     }
-    let at = places + channel * params.height * params.width;
-    result[at.x] = totals.x;
-    result[at.y] = totals.y;
-    result[at.z] = totals.z;
-    result[at.w] = totals.w;
+    let at = places + (channel * params.height + part.y) * params.width + part.z;
+    if are_all {
+        result[at.x] = totals.x;
+        result[at.y] = totals.y;
+        result[at.z] = totals.z;
+        result[at.w] = totals.w;
+        return;
+    }
+    let is_inside = (ys + part.y < vec4(params.height)) & (xs + part.z < vec4(params.width));
+    if is_inside.x {
+        result[at.x] = totals.x;
+    }
+    if is_inside.y {
+        result[at.y] = totals.y;
+    }
+    if is_inside.z {
+        result[at.z] = totals.z;
+    }
+    if is_inside.w {
+        result[at.w] = totals.w;
+    }
 }
 
-// Where a pixel goes in the first channel of the result, where there is no scale.
-fn place_of(pixel: vec3<u32>) -> u32 {
-    let y = pixel.y + params.first_y - params.top;
-    let x = pixel.z + params.first_x - params.left;
-    return params.result_start + pixel.x * params.result_image + y * params.width + x;
+fn finish_row(row: u32, sums: vec4<f32>) {
+    finish_part(row, sums, SCALE_Y == 1u && SCALE_X == 1u);
 }
 
 @compute @workgroup_size(8)
@@ -167,10 +178,13 @@ fn main(
     let w2 = (group * params.rows + min(row + lane * 4u + 2u, last)) * depth;
     let w3 = (group * params.rows + min(row + lane * 4u + 3u, last)) * depth;
 
-    for (var u = 0u; u < params.runs; u += 1u) {
+    // The taps that the first row lacks before its first one, the others lack too.
+    let lacks = phased(row, CHANNELS, SCALE, WHOLE).yz >= WHOLE;
+    var t = select(0u, params.quads, lacks.y);
+    for (var u = u32(lacks.x); u < params.runs; u += 1u) {
         let there = u / params.run_columns * params.step_y + u % params.run_columns * params.step_x;
         let tap = u * params.run;
-        for (var t = 0u; t < params.run; t += 1u) {
+        for (; t < params.run; t += 1u) {
             let w = tap + t;
             let i = there + t;
             multiply_add(
@@ -178,22 +192,27 @@ fn main(
                 transpose(mat4x4(image_at(i0 + i), image_at(i1 + i), image_at(i2 + i), image_at(i3 + i))),
             );
         }
+        t = 0u;
     }
 
-    // Without a scale every pixel is one of the result.
-    let is_whole = row + TILE_M <= params.end_row && first - lane * 4u + 32u <= pixels;
-    if is_whole && SCALE_Y == 1u && SCALE_X == 1u {
-        first_channel = group * params.channels + row;
-        places = vec4(place_of(p0), place_of(p1), place_of(p2), place_of(p3));
+    tile_row = row;
+    first_channel = group * params.channels;
+    let to0 = place_of(p0, first < pixels);
+    let to1 = place_of(p1, first + 1u < pixels);
+    let to2 = place_of(p2, first + 2u < pixels);
+    let to3 = place_of(p3, first + 3u < pixels);
+    places = vec4(to0.x, to1.x, to2.x, to3.x);
+    ys = vec4(to0.y, to1.y, to2.y, to3.y);
+    xs = vec4(to0.z, to1.z, to2.z, to3.z);
+    // Without a scale the result has every pixel.
+    let is_whole = row + TILE_M <= params.end_row;
+    let are_pixels = first - lane * 4u + 32u <= pixels;
+    if is_whole && (are_pixels || SCALE_Y > 1u || SCALE_X > 1u) {
         finish_rows();
         return;
     }
     let rows = min(TILE_M, params.end_row - row);
     for (var r = 0u; r < rows; r += 1u) {
-        let value = sums_of(r);
-        store(group, row + r, p0, first < pixels, value.x);
-        store(group, row + r, p1, first + 1u < pixels, value.y);
-        store(group, row + r, p2, first + 2u < pixels, value.z);
-        store(group, row + r, p3, first + 3u < pixels, value.w);
+        finish_part(r, sums_of(r), false);
     }
 }

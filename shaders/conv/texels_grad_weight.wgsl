@@ -59,18 +59,22 @@ fn image_at(i: u32) -> vec4<f32> {
     return textureLoad(image, vec2(i & ((1u << SHIFT) - 1u), i >> SHIFT));
 }
 
-// Where a pixel's window starts, relative to that of the first. Past the last row grad_output is zero,
-// and the image is read where it is finite.
-fn offset_of(pixel: vec2<u32>) -> u32 {
-    let y = min(pixel.x, params.pixel_rows - 1u) * params.stride_y * params.packed_width;
-    return (y + pixel.y * params.stride_x) * params.quads;
-}
+// Texels from a window to the one beside it, and what more there are to the first of the row below.
+var<private> beside: u32;
+var<private> below: u32;
 
-// The pixel four further on.
-fn advanced(pixel: vec2<u32>, by: vec2<u32>) -> vec2<u32> {
-    let x = pixel.y + by.y;
-    let wraps = x >= params.pixel_columns;
-    return vec2(pixel.x + by.x + u32(wraps), x - select(0u, params.pixel_columns, wraps));
+// Where the window of the pixel k < 4 further on starts, relative to that of the pixel p, which is in column x. Past the
+// last pixel grad_output is zero, and the image is read where it is finite.
+fn offset_of(k: u32, p: u32, x: u32) -> u32 {
+    let columns = params.pixel_columns;
+    var offset = k * beside + select(0u, below, x + k >= columns);
+    if k > 1u {
+        offset += select(0u, below, x + k >= 2u * columns);
+    }
+    if k > 2u {
+        offset += select(0u, below, x + k >= 3u * columns);
+    }
+    return select(offset, 0u, p + k >= params.pixel_rows * columns);
 }
 
 // Where the lane's four channels of the tile's first output go, and which of them are weights.
@@ -132,16 +136,16 @@ fn main(
     let window = tap.x * params.step_y + tap.y * params.step_x + quad;
     let output_quad = min(output / 4u + lane, params.output_quads - 1u);
     let pixels = params.pixel_rows * params.pixel_columns;
+    beside = params.stride_x * params.quads;
+    below = (params.stride_y * params.packed_width - params.pixel_columns * params.stride_x) * params.quads;
     let by = vec2(4u / params.pixel_columns, 4u % params.pixel_columns);
 
     for (var n = first_image; n < last_image; n += 1u) {
         let plane = n * params.groups + group;
-        let image_start = plane * params.packed_height * params.packed_width * params.quads + window;
+        // The texel of the window of pixel p, which is in column x.
+        var at = plane * params.packed_height * params.packed_width * params.quads + window;
         let grad_start = plane * params.grad_plane + output_quad;
-        var q0 = vec2(0u, 0u);
-        var q1 = advanced(q0, vec2(1u / params.pixel_columns, 1u % params.pixel_columns));
-        var q2 = advanced(q0, vec2(2u / params.pixel_columns, 2u % params.pixel_columns));
-        var q3 = advanced(q0, vec2(3u / params.pixel_columns, 3u % params.pixel_columns));
+        var x = 0u;
         for (var p = 0u; p < pixels; p += 4u) {
             let grad = grad_start + p * params.output_quads;
             let a = mat4x4(
@@ -151,16 +155,18 @@ fn main(
                 grad_output_at(grad + 3u * params.output_quads),
             );
             let b = mat4x4(
-                image_at(image_start + offset_of(q0)),
-                image_at(image_start + offset_of(q1)),
-                image_at(image_start + offset_of(q2)),
-                image_at(image_start + offset_of(q3)),
+                image_at(at),
+                image_at(at + offset_of(1u, p, x)),
+                image_at(at + offset_of(2u, p, x)),
+                image_at(at + offset_of(3u, p, x)),
             );
             multiply_add(transpose(a), b);
-            q0 = advanced(q0, by);
-            q1 = advanced(q1, by);
-            q2 = advanced(q2, by);
-            q3 = advanced(q3, by);
+            at += 4u * beside + by.x * below;
+            x += by.y;
+            if x >= params.pixel_columns {
+                x -= params.pixel_columns;
+                at += below;
+            }
         }
     }
 

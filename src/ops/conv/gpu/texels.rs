@@ -139,6 +139,16 @@ fn grouped(shader: Shader, scale: [usize; 2]) -> Dispatch {
     Dispatch::new(shader).constant("SCALE_Y", scale[0] as u32).constant("SCALE_X", scale[1] as u32)
 }
 
+/// Of a kernel that computes or packs the input's gradient: the phases that have all taps, and how many channels each has.
+fn phased(dispatch: Dispatch, g: &Geometry, scale: [usize; 2]) -> Dispatch {
+    if scale == [1, 1] {
+        return dispatch;
+    }
+    let [height, width] = [0, 1].map(|a| (g.kernel[a] - 1) % scale[a] + 1);
+    let dispatch = dispatch.constant("WHOLE_Y", height as u32).constant("WHOLE_X", width as u32);
+    dispatch.constant("CHANNELS", g.group_inputs as u32)
+}
+
 /// Dispatches and the elements of their workspaces.
 struct Steps<'a> {
     g: &'a Geometry,
@@ -224,7 +234,8 @@ impl<'a> Steps<'a> {
             .bind_range("packed", Operand::Workspace(FACTOR), 0..texels * 4)
             .params(&params)
             .groups(g.groups * rows);
-        self.dispatches.push(dispatch);
+        let scale = if is_backward { scale } else { [1, 1] };
+        self.dispatches.push(phased(dispatch, g, scale));
     }
 
     /// Multiplies packed weights with the windows of packed images.
@@ -280,7 +291,7 @@ impl<'a> Steps<'a> {
             let dispatch = bind(dispatch, "result", Operand::Output(0), result.range.clone())
                 .params(&ProductParams { first_row, end_row, ..params })
                 .groups(tiles * g.groups);
-            self.dispatches.push(dispatch);
+            self.dispatches.push(phased(dispatch, g, result.scale));
         }
     }
 }
