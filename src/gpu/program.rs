@@ -1,6 +1,7 @@
 //! A plan on a GPU: its buffers, and the list of commands that a step encodes.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::recorder::Recorder;
@@ -59,9 +60,11 @@ pub(crate) struct GpuProgram {
     pub(super) commands: Vec<Command>,
     /// What each command is there for.
     pub(super) origins: Vec<Origin>,
-    inputs: Vec<wgpu::Buffer>,
+    /// All inputs, one after another as in the buffers that they are uploaded through.
+    inputs: wgpu::Buffer,
     is_written: Vec<bool>,
-    outputs: Vec<wgpu::Buffer>,
+    /// Where each output is, and from which byte on.
+    outputs: Vec<(wgpu::Buffer, u64)>,
     input_offsets: Vec<u64>,
     output_offsets: Vec<u64>,
     uploads: VecDeque<Staging>,
@@ -89,11 +92,8 @@ impl GpuProgram {
             .collect();
         // Each slot's buffer; where in it the slot starts, the plan knows.
         let slots: Vec<_> = plan.slots.iter().map(|slot| buffers[slot.buffer].clone()).collect();
-        let inputs: Vec<_> = plan
-            .inputs
-            .iter()
-            .map(|v| engine.buffer(&v.name, v.ty.bytes(), storage, false))
-            .collect();
+        let (input_offsets, input_bytes) = offsets(plan.inputs.iter().map(|v| &v.ty));
+        let inputs = engine.buffer("inputs", input_bytes, storage, false);
         let states: Result<Vec<_>> = plan
             .states
             .iter()
@@ -101,21 +101,21 @@ impl GpuProgram {
             .collect();
         let states = states?;
         engine.check()?;
-        let buffer = |home: Home| match home {
-            Home::Slot(i) => &slots[i],
-            Home::Input(i) => &inputs[i],
-            Home::State(i) => &states[i],
+        let place = |home: Home| match home {
+            Home::Slot(i) => (&slots[i], plan.slots[i].offset),
+            Home::Input(i) => (&inputs, input_offsets[i]),
+            Home::State(i) => (&states[i], 0),
         };
-        let (commands, origins) = Recorder::new(engine, &plan, &buffer)?.record()?;
-        let outputs = plan.outputs.iter().map(|v| buffer(v.home).clone()).collect();
-        let (input_offsets, input_bytes) = offsets(plan.inputs.iter().map(|v| &v.ty));
+        let (commands, origins) = Recorder::new(engine, &plan, &place)?.record()?;
+        let outputs = plan.outputs.iter().map(|v| place(v.home));
+        let outputs = outputs.map(|(buffer, start)| (buffer.clone(), start)).collect();
         let (output_offsets, output_bytes) = offsets(plan.outputs.iter().map(|v| &v.ty));
         let uploads = (0..2).map(|_| Staging::upload(engine, input_bytes)).collect();
         let readbacks = (0..IN_FLIGHT).map(|_| Staging::readback(engine, output_bytes)).collect();
         engine.check()?;
         Ok(GpuProgram {
             engine: engine.clone(),
-            is_written: vec![false; inputs.len()],
+            is_written: vec![false; plan.inputs.len()],
             commands,
             origins,
             inputs,
@@ -162,12 +162,10 @@ impl GpuProgram {
         upload: Option<Staging>,
     ) -> Result<GpuPending> {
         let mut staging = self.free_readback().await?;
-        for ((buffer, value), &offset) in
-            self.outputs.iter().zip(&self.plan.outputs).zip(&self.output_offsets)
-        {
+        let values = self.plan.outputs.iter().zip(&self.output_offsets);
+        for ((buffer, start), (value, &offset)) in self.outputs.iter().zip(values) {
             let bytes = value.ty.bytes();
-            let start = self.plan.start(value.home);
-            encoder.copy_buffer_to_buffer(buffer, start, staging.buffer(), offset, bytes);
+            encoder.copy_buffer_to_buffer(buffer, *start, staging.buffer(), offset, bytes);
         }
         let submission = self.engine.submit(encoder.finish());
         staging.map(submission.clone());
@@ -216,11 +214,27 @@ impl GpuProgram {
             staging.write(&self.engine, offset, &bytes)?;
         }
         staging.unmap();
-        for &index in &indices {
-            let (offset, bytes) = (self.input_offsets[index], self.plan.inputs[index].ty.bytes());
-            encoder.copy_buffer_to_buffer(staging.buffer(), offset, &self.inputs[index], 0, bytes);
+        for range in self.runs(indices) {
+            let bytes = range.end - range.start;
+            let (from, start) = (staging.buffer(), range.start);
+            encoder.copy_buffer_to_buffer(from, start, &self.inputs, start, bytes);
         }
         Ok(Some(staging))
+    }
+
+    /// Where these inputs are: the ranges of bytes, as few as they make.
+    fn runs(&self, mut indices: Vec<usize>) -> Vec<Range<u64>> {
+        indices.sort_unstable();
+        let mut runs: Vec<Range<u64>> = Vec::with_capacity(1);
+        for index in indices {
+            let start = self.input_offsets[index];
+            let end = self.input_offsets.get(index + 1).copied().unwrap_or(self.inputs.size());
+            match runs.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => runs.push(start..end),
+            }
+        }
+        runs
     }
 
     /// Encodes the commands; `hand_over` takes what has been encoded where a submission is to end.

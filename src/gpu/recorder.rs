@@ -20,15 +20,16 @@ const FLOPS_PER_SUBMIT: u64 = 200_000_000_000;
 pub(super) struct Recorder<'a, F> {
     engine: &'a GpuEngine,
     plan: &'a Plan,
-    buffer: &'a F,
+    place: &'a F,
     params: wgpu::Buffer,
     params_bytes: Vec<u8>,
     texels: Texels,
     dispatches: usize,
 }
 
-impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
-    pub(super) fn new(engine: &'a GpuEngine, plan: &'a Plan, buffer: &'a F) -> Result<Self> {
+impl<'a, F: Fn(Home) -> (&'a wgpu::Buffer, u64)> Recorder<'a, F> {
+    /// `place` is the buffer that a value is in, and where it starts there, in bytes.
+    pub(super) fn new(engine: &'a GpuEngine, plan: &'a Plan, place: &'a F) -> Result<Self> {
         let variants = plan.steps.iter().filter_map(|step| match step {
             PlanStep::Run { variant, .. } => variant.as_ref(),
             PlanStep::Copy { .. } => None,
@@ -41,7 +42,7 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         let params_bytes = Vec::with_capacity(bytes as usize);
         let texels = Texels::default();
         let mut recorder =
-            Recorder { engine, plan, buffer, params, params_bytes, texels, dispatches: 0 };
+            Recorder { engine, plan, place, params, params_bytes, texels, dispatches: 0 };
         recorder.reserve_texels()?;
         Ok(recorder)
     }
@@ -71,11 +72,14 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
         let mut flops = 0;
         for (index, step) in self.plan.steps.iter().enumerate() {
             match step {
-                PlanStep::Copy { from, to, bytes } => commands.push(Command::Copy {
-                    from: ((self.buffer)(*from).clone(), self.plan.start(*from)),
-                    to: ((self.buffer)(*to).clone(), self.plan.start(*to)),
-                    bytes: bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT),
-                }),
+                PlanStep::Copy { from, to, bytes } => {
+                    let [from, to] = [from, to].map(|&home| {
+                        let (buffer, start) = (self.place)(home);
+                        (buffer.clone(), start)
+                    });
+                    let bytes = bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
+                    commands.push(Command::Copy { from, to, bytes });
+                }
                 PlanStep::Run { op, types, inputs, outputs, variant, workspace, layer, .. } => {
                     let Some(variant) = variant else {
                         return Err(Error::Usage("the plan was compiled for the CPU".into()));
@@ -164,7 +168,8 @@ impl<'a, F: Fn(Home) -> &'a wgpu::Buffer> Recorder<'a, F> {
             if copied.is_some() != (*usage == Use::Texels) {
                 return Err(fault(format!("`{name}` is a texture, or bound as one, but not both")));
             }
-            let (buffer, offset) = ((self.buffer)(home), self.plan.start(home) + offset);
+            let (buffer, start) = (self.place)(home);
+            let offset = start + offset;
             if let Some(copied) = copied {
                 let (copy, view) =
                     self.texels.copy(self.engine, copied.place, buffer, offset, size);

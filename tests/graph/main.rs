@@ -320,6 +320,38 @@ fn mistakes_are_named() {
 }
 
 #[test]
+fn an_input_stays_until_it_is_given_again() {
+    let mut graph = Graph::new();
+    let sizes = [("a", 3), ("b", 100), ("c", 5)];
+    for (name, size) in sizes {
+        let x = graph.input(name, TensorType::f32([size])).unwrap();
+        let doubled = graph.add(Add, &[x, x]).unwrap();
+        graph.output(name, doubled).unwrap();
+    }
+    for device in [Some(Device::cpu()), common::gpu()].iter().flatten() {
+        let mut session = Session::new(device);
+        let mut program = session.compile(&graph).unwrap();
+        let mut held = [0.0; 3];
+        // Which are given, in which order.
+        let runs: [&[usize]; 7] = [&[2, 0, 1], &[2, 0], &[1], &[], &[0, 1], &[2, 1], &[0]];
+        for (run, given) in runs.iter().enumerate() {
+            let tensors = given.iter().map(|&i| {
+                held[i] = (10 * run + i + 1) as f32;
+                let (name, size) = sizes[i];
+                (name, Tensor::f32([size], vec![held[i]; size]).unwrap())
+            });
+            let tensors: Vec<_> = tensors.collect();
+            let inputs: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
+            let outputs = session.run(&mut program, &inputs).unwrap();
+            for ((name, size), value) in sizes.iter().zip(held) {
+                let output = outputs.get(name).unwrap().as_f32().unwrap();
+                assert_eq!(output, vec![2.0 * value; *size], "`{name}` in run {run}");
+            }
+        }
+    }
+}
+
+#[test]
 fn runs_refuse_what_does_not_fit() {
     let mut graph = Graph::new();
     let x = graph.input("x", TensorType::f32([2, 3])).unwrap();
