@@ -85,8 +85,8 @@ impl<'a, F: Fn(Home) -> (&'a wgpu::Buffer, u64)> Recorder<'a, F> {
                         return Err(Error::Usage("the plan was compiled for the CPU".into()));
                     };
                     let operands = Operands { types, inputs, outputs, workspace };
-                    for (d, dispatch) in variant.dispatches.iter().enumerate() {
-                        self.dispatch(variant, dispatch, &operands, &mut commands)
+                    for d in 0..variant.dispatches.len() {
+                        self.dispatch(variant, d, &operands, &mut commands)
                             .map_err(|e| e.in_layer(layer))?;
                         origins.resize(commands.len(), (index, d));
                     }
@@ -107,11 +107,13 @@ impl<'a, F: Fn(Home) -> (&'a wgpu::Buffer, u64)> Recorder<'a, F> {
     fn dispatch(
         &mut self,
         variant: &Variant,
-        dispatch: &Dispatch,
+        index: usize,
         operands: &Operands<'_>,
         commands: &mut Vec<Command>,
     ) -> Result<()> {
         self.dispatches += 1;
+        let dispatch = &variant.dispatches[index];
+        let before = index.checked_sub(1).map(|index| &variant.dispatches[index]);
         let shader = dispatch.shader;
         let fault = |problem: String| shader::fault(shader, format!("{}: {problem}", variant.name));
         let is_half = |operand| operands.types.dtype(operand) == Some(DType::F16);
@@ -173,7 +175,9 @@ impl<'a, F: Fn(Home) -> (&'a wgpu::Buffer, u64)> Recorder<'a, F> {
             if let Some(copied) = copied {
                 let (copy, view) =
                     self.texels.copy(self.engine, copied.place, buffer, offset, size);
-                commands.push(Command::CopyTexels(copy));
+                if !before.is_some_and(|before| copied.is_left_by(before)) {
+                    commands.push(Command::CopyTexels(copy));
+                }
                 views.push((*index, view));
                 continue;
             }
@@ -226,6 +230,17 @@ impl<'a, F: Fn(Home) -> (&'a wgpu::Buffer, u64)> Recorder<'a, F> {
 struct Copied<'a> {
     binding: &'a Binding,
     place: Place,
+}
+
+impl Copied<'_> {
+    /// Whether the dispatch before read the same copy of a workspace and did not write there. (Other operands may be
+    /// one and the same.)
+    fn is_left_by(&self, before: &Dispatch) -> bool {
+        let operand = self.binding.operand;
+        let bound = before.bindings.iter().filter(|binding| binding.operand == operand).count();
+        let is_same = |(binding, place)| binding == self.binding && place == self.place;
+        matches!(operand, Operand::Workspace(_)) && bound == 1 && before.texels().any(is_same)
+    }
 }
 
 /// The copies of a dispatch: those that it asks for, or else, on an adapter that loads faster from

@@ -61,7 +61,7 @@ struct WeightParams {
     group_inputs: u32,
     kernel_height: u32,
     kernel_width: u32,
-    start: u32,
+    last: u32,
 }
 
 #[repr(C)]
@@ -226,7 +226,7 @@ impl<'a> Steps<'a> {
             group_inputs: g.group_inputs as u32,
             kernel_height: g.kernel[0] as u32,
             kernel_width: g.kernel[1] as u32,
-            start: 0,
+            last: (g.outputs() * g.depth()).div_ceil(4) as u32 - 1,
         };
         let dispatch = grouped(shader!("conv/pack_weight.wgsl"), scale)
             .constant("BACKWARD", is_backward)
