@@ -233,8 +233,8 @@ struct Copied<'a> {
 }
 
 impl Copied<'_> {
-    /// Whether the dispatch before read the same copy of a workspace and did not write there. (Other operands may be
-    /// one and the same.)
+    /// Whether the dispatch before read the same copy and did not write what it is of. Only of a workspace: an input and
+    /// an output may be one buffer.
     fn is_left_by(&self, before: &Dispatch) -> bool {
         let operand = self.binding.operand;
         let bound = before.bindings.iter().filter(|binding| binding.operand == operand).count();
